@@ -1,0 +1,110 @@
+"""What an analog layer is made of: its tile, how weights map onto crossbars, the engine and the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as AnyMapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from attrs import field, frozen
+
+from ohmlet.config import files
+from ohmlet.config.dotted import with_paths
+from ohmlet.config.structure import merged, part, plain, preset_of, shortened, structure
+from ohmlet.errors import ConfigError
+from ohmlet.interfaces.tile import Tile
+from ohmlet.registry import registry
+from ohmlet.spec import integer, number, one_of
+
+__all__ = ["SCHEMA", "AnalogConfig", "Mapping", "load_config"]
+
+SCHEMA = 1
+"""Version of the config's form; raised when an old file would mean something else."""
+
+
+@frozen(kw_only=True)
+class Mapping:
+    """How a layer's weight matrix is laid onto crossbars.
+
+    A matrix larger than a crossbar is split as evenly as possible; the parts along the inputs are summed digitally. A crossbar holds
+    w = W omega / max|W|, the maximum taken over the crossbar (`tilewise`) or over each output (`columnwise`); `none` leaves w = W.
+    """
+
+    max_in: int = integer(512, "largest number of inputs of a crossbar; 0 is no limit", ge=0)
+    max_out: int = integer(512, "largest number of outputs of a crossbar; 0 is no limit", ge=0)
+    omega: float = number(1.0, "largest |weight| on a crossbar as a fraction of its range", gt=0.0, le=1.0)
+    scales: str = one_of("columnwise", ("none", "tilewise", "columnwise"), "over what the largest weight is taken")
+    bias: str = one_of("digital", ("digital", "analog"), "added digitally, or a further crossbar column driven by 1")
+
+
+def _known_engine(_: object, __: object, value: object) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"'engine' is a name: {value!r}")
+    if value != "auto":
+        registry("engine").find(value)
+
+
+@frozen(kw_only=True)
+class AnalogConfig:
+    """The hardware behind an analog layer; every part is given as an object, a name or a mapping with `type`.
+
+    Raises ConfigError listing every problem with its path. `override` returns a changed copy; nothing changes in place.
+    """
+
+    tile: Tile = part(Tile, "the crossbar and its periphery", "inference")
+    mapping: Mapping = part(Mapping, "how weights are laid onto crossbars", {})
+    engine: str = field(default="auto", validator=_known_engine, metadata={"doc": "the kernels; auto picks by device"})
+    seed: int | None = integer(None, "of all noise; drawn from torch's generator at conversion unless given", ge=0)
+    preset: str | None = field(default=None, eq=False, repr=False, metadata={"doc": "the preset these values came from"})
+
+    kind: ClassVar[str] = "config"
+
+    def __attrs_post_init__(self) -> None:
+        pinned = self.tile.engine
+        if pinned is not None and self.engine not in {"auto", pinned}:
+            raise ConfigError(f"engine '{self.engine}' conflicts with the tile, which runs on '{pinned}'; leave engine out")
+
+    @classmethod
+    def parse(cls, value: Any, path: str = "config") -> AnalogConfig:
+        """Return a config from a config, a preset's name or a mapping; raises ConfigError with every problem and its path."""
+        return structure(value, cls, path)
+
+    @classmethod
+    def prepare_plain(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"preset": value}
+        if not isinstance(value, AnyMapping):
+            raise TypeError(f"expected a mapping (tile, mapping, engine, seed) or a preset's name, got {shortened(value)}")
+        value = dict(value)
+        schema = value.pop("schema", SCHEMA)
+        if schema != SCHEMA or isinstance(schema, bool):
+            raise TypeError(f"this config is written for schema {schema!r}, and this Ohmlet reads schema {SCHEMA}; install the matching version")
+        if isinstance(value.get("preset"), str):
+            preset = preset_of(value["preset"], "config")
+            if preset is None:
+                raise TypeError(f"preset '{value['preset']}' is no whole config")
+            value = merged(plain(preset.build()), value)
+        return value
+
+    def override(self, changes: AnyMapping[str, Any]) -> AnalogConfig:
+        """Return a copy with values at dotted paths replaced: `config.override({"tile.forward.adc.bits": 6})`."""
+        return self.parse(with_paths(plain(self), changes))
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the whole config as plain data, every part expanded, with the schema's version."""
+        return {"schema": SCHEMA, **plain(self)}
+
+    def dumps(self, form: str = "yaml") -> str:
+        """Return the config as a text in "yaml", "toml" or "json"."""
+        return files.dumps(self.to_plain(), form)
+
+    def save(self, path: str | Path) -> None:
+        """Write the config to a file ending in .yaml, .toml or .json."""
+        files.write(self.to_plain(), path)
+
+
+def load_config(source: str | Path) -> AnalogConfig:
+    """Return the config in a file, or a preset's config by name; raises ConfigError with every problem and its path."""
+    if isinstance(source, str) and source in registry("preset").entries():
+        return AnalogConfig.parse(source)
+    return AnalogConfig.parse(files.read(source), str(source))

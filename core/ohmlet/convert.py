@@ -1,0 +1,203 @@
+"""Whole models to analog and back: which layers become crossbars, by which rule, and a report of every module."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+from torch import nn
+
+from ohmlet.config.analog import AnalogConfig
+from ohmlet.errors import ConversionError, OrderError
+from ohmlet.nn import LAYERS, AnalogLayer
+from ohmlet.nn.array import AnalogArray
+from ohmlet.nn.layer import drawn_seed
+from ohmlet.registry import did_you_mean
+
+__all__ = ["Report", "Row", "convert", "retarget", "to_digital"]
+
+
+@frozen
+class Row:
+    """What became of one module: `kind` is "analog", "digital", or "missing" for a matrix that no analog layer exists for."""
+
+    name: str
+    module: str
+    kind: str
+    reason: str
+    shape: tuple[int, ...] = ()
+    crossbars: int = 0
+
+
+@frozen
+class Report:
+    """Every module of a model with what became of it; `print` shows it as a table, `model` is the converted model."""
+
+    model: nn.Module = field(repr=False)
+    rows: tuple[Row, ...]
+
+    def of(self, kind: str) -> tuple[Row, ...]:
+        """Return the rows of a kind: "analog", "digital" or "missing"."""
+        return tuple(row for row in self.rows if row.kind == kind)
+
+    def __str__(self) -> str:
+        cells = [("module", "class", "becomes", "matrix", "crossbars", "why")]
+        for row in self.rows:
+            shape = "x".join(map(str, row.shape))
+            cells.append((row.name or "(model)", row.module, row.kind, shape, str(row.crossbars or ""), row.reason))
+        widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+        analog = self.of("analog")
+        lines.append(f"{len(analog)} analog layers on {sum(row.crossbars for row in analog)} crossbars, {len(self.of('missing'))} left digital for want of one")
+        return "\n".join(lines)
+
+
+def _parsed(rules: Mapping[Any, Any] | None, config: AnalogConfig) -> list[tuple[Any, str, AnalogConfig | str]]:
+    parsed: list[tuple[Any, str, AnalogConfig | str]] = []
+    for key, value in (rules or {}).items():
+        words = f"rules[{key!r}]" if isinstance(key, str) else f"rules[{key.__name__}]"
+        if isinstance(value, str) and value in {"digital", "analog"}:
+            parsed.append((key, words, config if value == "analog" else value))
+        elif isinstance(value, Mapping) and value and all("." in path for path in value):
+            parsed.append((key, words, config.override(value)))
+        else:
+            parsed.append((key, words, AnalogConfig.parse(value, words)))
+    return parsed
+
+
+def _rule(name: str, module: nn.Module, rules: list[tuple[Any, str, Any]]) -> tuple[int, Any] | None:
+    for index, (key, _, value) in enumerate(rules):
+        if isinstance(key, type):
+            matches = type(module) is key
+        elif key.startswith("type:"):
+            matches = type(module).__name__ == key[5:]
+        else:
+            matches = fnmatch.fnmatchcase(name, key)
+        if matches:
+            return index, value
+    return None
+
+
+def _holds_matrix(module: nn.Module) -> bool:
+    return any(parameter.ndim >= 2 for parameter in module.parameters(recurse=False))
+
+
+def convert(model: nn.Module, config: Any, rules: Mapping[Any, Any] | None = None, *, strict: bool = False) -> Report:
+    """Replace a model's Linear and Conv2d layers by analog ones, in place, and return a report of every module.
+
+    `config` is an AnalogConfig, a preset's name or a mapping. `rules` maps a name pattern ("encoder.*"), "type:Conv2d" or a module
+    class to "digital", "analog", a config of its own, or dotted changes to `config` ({"tile.forward.adc.bits": 6}); the first rule
+    that matches counts. Parameters stay the same objects, so optimizers and tied weights keep working. When the model itself is such
+    a layer it cannot be replaced in place: use `report.model`.
+
+    Raises ConversionError when a rule matches nothing, when nothing becomes analog, for weights that are not finite, and with
+    `strict` when a matrix stays digital that no rule keeps digital; OrderError for a model that is analog already.
+    """
+    config = AnalogConfig.parse(config)
+    if not isinstance(model, nn.Module):
+        raise ConversionError(f"convert takes a torch.nn.Module, got {type(model).__name__}")
+    if any(isinstance(module, AnalogLayer) for module in model.modules()):
+        raise OrderError("this model has analog layers already; ohmlet.retarget(model, config) gives it other hardware")
+    parsed, seed = _parsed(rules, config), drawn_seed() if config.seed is None else config.seed
+    rows: list[Row] = []
+    made: dict[nn.Module, AnalogLayer] = {}
+    owners: dict[int, str] = {}
+    used: set[int] = set()
+    for name, module in list(model.named_modules()):
+        rule = _rule(name, module, parsed)
+        used |= {rule[0]} if rule else set()
+        label = type(module).__name__
+        chosen = rule[1] if rule else config
+        shape = next((tuple(p.shape) for p in module.parameters(recurse=False) if p.ndim >= 2), ())
+        if type(module) in LAYERS and chosen != "digital":
+            layer = LAYERS[type(module)].from_digital(module, chosen, name, chosen.seed if chosen.seed is not None else seed)
+            made[module] = layer
+            tied = owners.setdefault(id(layer.weight), name)
+            reason = parsed[rule[0]][1] if rule else "a crossbar layer"
+            reason += f"; weight tied with {tied}" if tied != name else ""
+            rows.append(Row(name, label, "analog", reason, shape, len(layer.array.blocks) * layer.array.groups))
+        elif rule and chosen == "digital":
+            rows.append(Row(name, label, "digital", parsed[rule[0]][1], shape))
+        elif _holds_matrix(module):
+            rows.append(Row(name, label, "missing", _why(module), shape))
+        elif _bypass(module):
+            rows.append(Row(name, label, "digital", "its fused path, which reads weights past the layers, is switched off"))
+        elif not list(module.children()):
+            reason = "element-wise parameters" if list(module.parameters(recurse=False)) else "no parameters"
+            rows.append(Row(name, label, "digital", reason, shape))
+    _refuse(rows, parsed, used, strict)
+    for parent in list(model.modules()):
+        for child_name, child in list(parent.named_children()):
+            if child in made:
+                setattr(parent, child_name, made[child])
+    return Report(made.get(model, model), tuple(rows))
+
+
+def _why(module: nn.Module) -> str:
+    analog = [digital for digital in LAYERS if isinstance(module, digital)]
+    if analog:
+        return f"a subclass of {analog[0].__name__}, which may compute something else; register it in ohmlet.nn.LAYERS"
+    return f"no analog layer exists for {type(module).__name__}; a rule 'digital' states that this is meant"
+
+
+def _bypass(module: nn.Module) -> bool:
+    """Switch off the inference path of torch's encoder layer, which hands the raw weights of its linear layers to a fused kernel."""
+    if isinstance(module, nn.TransformerEncoderLayer):
+        module.activation_relu_or_gelu = 0
+        return True
+    if isinstance(module, nn.TransformerEncoder):
+        module.enable_nested_tensor = False
+    return False
+
+
+def _refuse(rows: list[Row], parsed: list[tuple[Any, str, Any]], used: set[int], strict: bool) -> None:
+    names = [row.name for row in rows]
+    for index, (key, words, _) in enumerate(parsed):
+        if index not in used:
+            hint = did_you_mean(key, names) if isinstance(key, str) and not key.startswith("type:") else ""
+            raise ConversionError(f"{words} matches no module that an earlier rule leaves; {hint}".rstrip("; "))
+    missing = [row for row in rows if row.kind == "missing"]
+    if strict and missing:
+        listed = "; ".join(f"{row.name or '(model)'} ({row.module}): {row.reason}" for row in missing)
+        raise ConversionError(f"{len(missing)} modules with matrices would stay digital: {listed}")
+    if not any(row.kind == "analog" for row in rows):
+        known = ", ".join(sorted(digital.__name__ for digital in LAYERS))
+        raise ConversionError(f"nothing became analog: the model has no {known} that the rules leave to crossbars")
+
+
+def analog_layers(model: nn.Module, purpose: str) -> dict[str, AnalogLayer]:
+    """Return the analog layers of a model by name; raises OrderError when there is none."""
+    found = {name: module for name, module in model.named_modules() if isinstance(module, AnalogLayer)}
+    if not found:
+        raise OrderError(f"{purpose} needs a model with analog layers; ohmlet.convert(model, config) makes them")
+    if any(isinstance(module, AnalogArray) and module.read is not None for module in model.modules()):
+        raise OrderError(f"{purpose} takes the model that was trained, not a chip made from it")
+    return found
+
+
+def retarget(model: nn.Module, config: Any) -> None:
+    """Give every analog layer of a model other hardware, in place; weights and biases stay the same parameters.
+
+    State of the old crossbars (learned input ranges, noise counters) goes with them. Raises OrderError for a model without analog
+    layers, ConfigError for a config that does not make sense.
+    """
+    config = AnalogConfig.parse(config)
+    layers = analog_layers(model, "retarget")
+    seed = drawn_seed() if config.seed is None else config.seed
+    for layer in layers.values():
+        layer.retarget(config, seed)
+
+
+def to_digital(model: nn.Module) -> nn.Module:
+    """Replace a model's analog layers by digital ones with the same parameters, in place, and return the model.
+
+    Raises OrderError for a model without analog layers.
+    """
+    made = {layer: layer.to_digital() for layer in analog_layers(model, "to_digital").values()}
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if child in made:
+                setattr(parent, name, made[child])  # type: ignore[index]
+    return made.get(model, model)  # type: ignore[call-overload, no-any-return]

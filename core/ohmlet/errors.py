@@ -1,0 +1,34 @@
+"""What Ohmlet raises and warns: each message quotes the offending value and says what to do."""
+
+__all__ = ["ConfigError", "ConversionError", "OhmletError", "OrderError", "PluginError", "UnprogrammedWarning"]
+
+
+class OhmletError(Exception):
+    """Base of every error that Ohmlet raises on purpose."""
+
+
+class ConfigError(OhmletError, ValueError):
+    """A config, an argument or a file does not make sense; `problems` holds one line per problem."""
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[str, ...]]:
+        return type(self), self.problems
+
+
+class PluginError(OhmletError, LookupError):
+    """A plugin is unknown, ambiguous, broken or made for another version."""
+
+
+class ConversionError(OhmletError, TypeError):
+    """A model cannot be converted as asked."""
+
+
+class OrderError(OhmletError, RuntimeError):
+    """Calls came in an order that no hardware allows, such as drift before programming."""
+
+
+class UnprogrammedWarning(UserWarning):
+    """An analog layer is evaluated with weights that no chip holds yet, which is optimistic."""

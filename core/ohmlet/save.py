@@ -1,0 +1,52 @@
+"""State and config side by side: a file of plain tensors and a JSON of the hardware that is never applied unasked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ohmlet.config.analog import SCHEMA
+from ohmlet.config.structure import plain
+from ohmlet.convert import analog_layers
+from ohmlet.errors import ConfigError
+
+__all__ = ["load", "save"]
+
+
+def save(model: nn.Module, path: str | Path) -> None:
+    """Write `path` (a state_dict of plain tensors) and beside it `path` with the ending .json (each analog layer's config)."""
+    path = Path(path)
+    configs = {name: plain(layer.config) for name, layer in analog_layers(model, "save").items()}
+    torch.save(model.state_dict(), path)
+    path.with_suffix(".json").write_text(json.dumps({"schema": SCHEMA, "layers": configs}, indent=2) + "\n", encoding="utf-8")
+
+
+def load(model: nn.Module, path: str | Path) -> None:
+    """Load a saved state into a converted model; raises ConfigError when it was saved under other hardware, naming what differs.
+
+    The saved config is compared, never applied: convert or retarget the model to the config you want first.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    layers = analog_layers(model, "load")
+    beside = path.with_suffix(".json")
+    if beside.is_file():
+        saved = json.loads(beside.read_text(encoding="utf-8"))["layers"]
+        if saved.keys() != layers.keys():
+            raise ConfigError(f"{beside}: saved from analog layers {', '.join(saved)}; this model has {', '.join(layers)}")
+        for name, layer in layers.items():
+            differs = _differences(saved[name], json.loads(json.dumps(plain(layer.config))), "")
+            if differs:
+                raise ConfigError(f"{beside}: layer '{name}' was saved under other hardware: {'; '.join(differs)}; retarget the model first, or load the state_dict yourself")
+    model.load_state_dict(torch.load(path, weights_only=True))
+
+
+def _differences(saved: object, now: object, path: str) -> list[str]:
+    if isinstance(saved, dict) and isinstance(now, dict):
+        keys = dict.fromkeys([*saved, *now])
+        return [line for key in keys if key not in {"seed", "preset"} for line in _differences(saved.get(key), now.get(key), f"{path}.{key}".strip("."))]
+    return [] if saved == now else [f"{path} was {saved!r} and is {now!r}"]

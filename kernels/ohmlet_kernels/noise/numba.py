@@ -1,0 +1,124 @@
+"""The same words, uniforms and normals compiled for the CPU: parallel over rows, vectorised over counters, cached between processes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from ohmlet_kernels.noise import constants as c
+
+__all__ = ["fill"]
+
+# numba promotes mixed unsigned types and then refuses to vectorise, so every constant carries its type.
+M0, M1 = np.uint64(c.MULTIPLIER_0), np.uint64(c.MULTIPLIER_1)
+K0, K1 = np.uint64(c.KEY_0), np.uint64(c.KEY_1)
+MASK, S32 = np.uint64(0xFFFFFFFF), np.uint64(32)
+ROUNDS = c.ROUNDS
+HALF = np.int32(c.SQRT_HALF_BITS)
+MANTISSA = np.int32(0x7FFFFF)
+LN2, SQRT2, ULP = np.float32(c.LN2), np.float32(c.SQRT2), np.float32(2.0**-24)
+ONE, CENTRE, SHIFT, SPLIT = np.float32(1.0), np.float32(2.5), np.float32(3.0), np.float32(5.0)
+L0, L1, L2, L3, L4, L5, L6, L7, L8 = (np.float32(v) for v in c.LOG)
+A0, A1, A2, A3, A4, A5, A6, A7, A8 = (np.float32(v) for v in c.ERFINV_CENTRE)
+B0, B1, B2, B3, B4, B5, B6, B7, B8 = (np.float32(v) for v in c.ERFINV_TAIL)
+CHUNK = 512
+
+
+@njit(inline="always")
+def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+    """Return four words; arguments are uint64 that hold 32-bit words."""
+    for _ in range(ROUNDS):
+        p0 = c0 * M0
+        p1 = c2 * M1
+        c0 = (p1 >> S32) ^ c1 ^ k0
+        c2 = (p0 >> S32) ^ c3 ^ k1
+        c1 = p1 & MASK
+        c3 = p0 & MASK
+        k0 = (k0 + K0) & MASK
+        k1 = (k1 + K1) & MASK
+    return c0, c1, c2, c3
+
+
+@njit(inline="always")
+def uniform(word):  # type: ignore[no-untyped-def]
+    """Return a float32 uniform in (0, 1)."""
+    return np.float32(np.int32(word >> np.uint32(9)) * np.int32(2) + np.int32(1)) * ULP
+
+
+@njit(inline="always")
+def normal(word):  # type: ignore[no-untyped-def]
+    """Return a float32 standard normal; one rounding after each operation, as in the reference."""
+    x = np.float32(np.int32(word >> np.uint32(8)) * np.int32(2) + np.int32(1 - (1 << 24))) * ULP
+    t = (ONE - x) * (ONE + x)
+    bits = np.float32(t).view(np.int32) - HALF
+    f = np.int32((bits & MANTISSA) + HALF).view(np.float32) - ONE
+    p = (((((((L8 * f + L7) * f + L6) * f + L5) * f + L4) * f + L3) * f + L2) * f + L1) * f + L0
+    w = -(np.float32(bits >> np.int32(23)) * LN2 + p * f)
+    a = w - CENTRE
+    near = (((((((A0 * a + A1) * a + A2) * a + A3) * a + A4) * a + A5) * a + A6) * a + A7) * a + A8
+    b = np.sqrt(w) - SHIFT
+    far = (((((((B0 * b + B1) * b + B2) * b + B3) * b + B4) * b + B5) * b + B6) * b + B7) * b + B8
+    return x * SQRT2 * (near if w < SPLIT else far)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _draw(z, count, start, quads, high, low, purpose, k0, k1):  # type: ignore[no-untyped-def]
+    for i in range(count):
+        position = start + i
+        row = position // quads
+        column = position - row * quads
+        a, b, e, g = philox(np.uint64(column) | high, np.uint64(row), low, purpose, k0, k1)
+        z[0, i] = np.uint32(a)
+        z[1, i] = np.uint32(b)
+        z[2, i] = np.uint32(e)
+        z[3, i] = np.uint32(g)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _normals(z, y, count):  # type: ignore[no-untyped-def]
+    for lane in range(4):
+        for i in range(count):
+            y[lane, i] = normal(z[lane, i])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _uniforms(z, y, count):  # type: ignore[no-untyped-def]
+    for lane in range(4):
+        for i in range(count):
+            y[lane, i] = uniform(z[lane, i])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _store(out, y, count, start, quads, columns):  # type: ignore[no-untyped-def]
+    for i in range(count):
+        position = start + i
+        row = position // quads
+        first = (position - row * quads) * 4
+        base = row * columns + first
+        for lane in range(min(4, columns - first)):
+            out[base + lane] = y[lane, i]
+
+
+@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+def fill(out, keys, purpose, ordinals, rows, columns, gaussian):  # type: ignore[no-untyped-def]
+    """Fill `out` float32 [K, S, rows * columns] with the numbers at the addresses that `reference.words` states."""
+    quads = (columns + 3) // 4
+    counters = rows * quads
+    chunks = (counters + CHUNK - 1) // CHUNK
+    samples = len(ordinals)
+    for task in prange(len(keys) * samples * chunks):
+        chunk = task % chunks
+        sample = (task // chunks) % samples
+        lane = task // (chunks * samples)
+        start = chunk * CHUNK
+        count = min(CHUNK, counters - start)
+        z = np.empty((4, CHUNK), np.uint32)
+        y = np.empty((4, CHUNK), np.float32)
+        key, ordinal = np.uint64(keys[lane]), np.uint64(ordinals[sample])
+        high = (ordinal >> S32) << np.uint64(20)
+        _draw(z, count, start, quads, high, ordinal & MASK, np.uint64(purpose), key & MASK, key >> S32)
+        if gaussian:
+            _normals(z, y, count)
+        else:
+            _uniforms(z, y, count)
+        _store(out[lane, sample], y, count, start, quads, columns)

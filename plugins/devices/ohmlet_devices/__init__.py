@@ -1,0 +1,1 @@
+"""Pulsed resistive devices of Ohmlet, one file each."""

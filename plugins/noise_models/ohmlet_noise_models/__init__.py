@@ -1,0 +1,1 @@
+"""Noise models, conductance converters and drift compensations of Ohmlet, one file each."""

@@ -1,0 +1,1 @@
+"""Update algorithms of Ohmlet, one file each."""

@@ -1,0 +1,1 @@
+"""Tiles and engines of Ohmlet, one file each."""

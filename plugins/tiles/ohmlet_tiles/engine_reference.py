@@ -1,0 +1,27 @@
+"""Engine `reference`: every kernel in plain torch, on any device and in any float type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from ohmlet.interfaces.engine import Engine
+
+__all__ = ["ReferenceEngine"]
+
+
+@frozen(kw_only=True)
+class ReferenceEngine(Engine):
+    """The definition of every kernel in plain torch; the others are tested against it."""
+
+    def kernels(self) -> Mapping[str, Callable[..., Any]]:
+        """Return the reference kernels."""
+        from ohmlet_kernels.analog_mvm.reference import analog_mvm
+
+        return {"analog_mvm": analog_mvm}
+
+    def preference(self, device_type: str) -> int | None:
+        """Return the lowest preference on every device."""
+        return 0

@@ -1,0 +1,110 @@
+"""Input scaling: what number a crossbar's full-scale input stands for."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from attrs import frozen
+from torch import Tensor, nn
+
+from ohmlet.spec import integer, number
+
+__all__ = ["AbsMax", "Fixed", "InputRange", "Learned", "LearnedRange", "Unscaled"]
+
+
+@frozen(kw_only=True)
+class Unscaled:
+    """Inputs reach the DAC as they are."""
+
+    type_name: ClassVar[str] = "none"
+
+
+@frozen(kw_only=True)
+class AbsMax:
+    """Each input vector is divided by its largest |x| and the outputs are multiplied by it; no gradient flows through the scale."""
+
+    type_name: ClassVar[str] = "abs_max"
+
+
+@frozen(kw_only=True)
+class Fixed:
+    """Inputs are divided by one number; larger ones clip at the DAC's bound."""
+
+    type_name: ClassVar[str] = "fixed"
+    value: float = number(1.0, "the input that is full scale", gt=0.0)
+
+
+@frozen(kw_only=True)
+class Learned:
+    """Inputs are clipped to a range r that starts as a running mean of `init_std` standard deviations and is then learned.
+
+    With g the gradient at the clipped input, dr = r (sum_{x >= r} min(g, 0) - sum_{x <= -r} max(g, 0)), plus decay r while a fraction
+    of more than `min_unclipped` of the inputs is inside: clipping widens the range, decay narrows it.
+    """
+
+    type_name: ClassVar[str] = "learned"
+    init: float = number(3.0, "range before any data", gt=0.0)
+    init_batches: int = integer(100, "training batches over which the range follows the data before it is learned", ge=0)
+    init_std: float = number(3.0, "range in standard deviations of the inputs while it follows them", gt=0.0)
+    decay: float = number(0.001, "pull towards a smaller range", ge=0.0)
+    min_unclipped: float = number(0.95, "fraction of unclipped inputs above which the decay acts", ge=0.0, le=1.0)
+
+
+InputRange = Unscaled | AbsMax | Fixed | Learned
+
+
+class _Clip(torch.autograd.Function):
+    """Clips to +-r; the gradient of x is masked, that of r is the rule that `Learned` states."""
+
+    @staticmethod
+    def forward(x: Tensor, r: Tensor, decay: float, min_unclipped: float) -> Tensor:
+        return x.clamp(-r, r)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep x, r and the rule's numbers."""
+        x, r, ctx.decay, ctx.min_unclipped = inputs
+        ctx.save_for_backward(x, r)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        x, r = ctx.saved_tensors
+        g = grads[0]
+        up, down = x >= r, x <= -r
+        pull = torch.where(up, g.clamp_max(0), 0).sum() - torch.where(down, g.clamp_min(0), 0).sum()
+        unclipped = (x.abs() < r).to(torch.float32).mean()
+        dr = r * pull.to(r.dtype) + torch.where(unclipped > ctx.min_unclipped, ctx.decay * r, torch.zeros_like(r))
+        return torch.where(x.abs() > r, torch.zeros_like(g), g), dr, None, None
+
+
+class LearnedRange(nn.Module):
+    """State of a learned range: r = |start + shift|, `start` following the data at first, `shift` a parameter afterwards.
+
+    Two tensors, so that a forward pass never writes a parameter (which may be sharded).
+    """
+
+    def __init__(self, settings: Learned) -> None:
+        super().__init__()
+        self.settings = settings
+        self.shift = nn.Parameter(torch.zeros(()))
+        self.start: Tensor
+        self.batches: Tensor
+        self.register_buffer("start", torch.tensor(settings.init))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the clipped inputs and the range, which is detached; in training the range first follows the data."""
+        following = self.batches < self.settings.init_batches
+        if self.training:
+            with torch.no_grad():
+                seen = self.batches.to(torch.float32)
+                spread = self.settings.init_std * x.detach().to(torch.float32).std(correction=0)
+                followed = (self.start * seen + spread) / (seen + 1)
+                use = following & (spread > 0)
+                self.start.copy_(torch.where(use, followed, self.start))
+                self.batches.add_(use)
+        shift = torch.where(following, self.shift.detach(), self.shift)
+        r = (self.start + shift).abs().clamp_min(torch.finfo(torch.float32).tiny)
+        clipped: Tensor = _Clip.apply(x, r.to(x.dtype), self.settings.decay, self.settings.min_unclipped)  # type: ignore[no-untyped-call]
+        return clipped, r.detach().to(x.dtype)

@@ -1,0 +1,89 @@
+"""What hardware-aware training does to weights: clipping before they are mapped, noise while they are used."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from ohmlet.spec import number
+from ohmlet_kernels.noise import Stream
+
+__all__ = ["AddNormal", "Clip", "FixedValue", "LayerGaussian"]
+
+
+@frozen(kw_only=True)
+class AddNormal:
+    """Adds std max|w| xi to the crossbar's weights in training, one draw per optimizer step for all samples, micro-batches and ranks.
+
+    The gradient of the weights is that of the clean ones; the gradient of the inputs sees the noisy ones.
+    """
+
+    type_name: ClassVar[str] = "add_normal"
+    std: float = number(0.08, "noise relative to the crossbar's largest |weight|", ge=0.0)
+
+    def modify(self, w: Tensor, noise: Stream) -> Tensor:
+        """Return weights [..., out, in] with noise."""
+        largest = w.detach().abs().amax((-2, -1), keepdim=True)
+        return w + self.std * largest * noise.shared().normal("modifier", w)
+
+
+class _ClipInward(torch.autograd.Function):
+    """Clips to +-bound; a clipped weight gets the gradient only where it pulls the weight back inside.
+
+    This is the gradient of a projected step: with every clipped weight set back to the bound after an optimizer step, pushes outward
+    would be undone and pulls inward would act.
+    """
+
+    @staticmethod
+    def forward(w: Tensor, bound: Tensor) -> Tensor:
+        return w.clamp(-bound, bound)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep the weights and the bound."""
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        w, bound = ctx.saved_tensors
+        g = grads[0]
+        outward = ((w > bound) & (g < 0)) | ((w < -bound) & (g > 0))
+        return torch.where(outward, torch.zeros_like(g), g), None
+
+
+def clip(w: Tensor, bound: Tensor) -> Tensor:
+    """Return weights clipped to +-bound with the gradient of a projected step."""
+    clipped: Tensor = _ClipInward.apply(w, bound)  # type: ignore[no-untyped-call]
+    return clipped
+
+
+@frozen(kw_only=True)
+class LayerGaussian:
+    """Clips a crossbar's weights to +-sigma standard deviations, inside the forward pass, so that no optimizer can skip it."""
+
+    type_name: ClassVar[str] = "layer_gaussian"
+    sigma: float = number(2.5, "bound in standard deviations of the crossbar's weights", gt=0.0)
+
+    def constrain(self, w: Tensor) -> Tensor:
+        """Return clipped weights [..., out, in]."""
+        if w.shape[-1] * w.shape[-2] < 2:
+            return w
+        return clip(w, self.sigma * w.detach().std((-2, -1), keepdim=True))
+
+
+@frozen(kw_only=True)
+class FixedValue:
+    """Clips the weights to a fixed bound in model units."""
+
+    type_name: ClassVar[str] = "fixed_value"
+    value: float = number(1.0, "bound in model units", gt=0.0)
+
+    def constrain(self, w: Tensor) -> Tensor:
+        """Return clipped weights [..., out, in]."""
+        return clip(w, torch.full((), self.value, dtype=w.dtype, device=w.device))
+
+
+Clip = LayerGaussian | FixedValue
