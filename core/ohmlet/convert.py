@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import field, frozen
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from ohmlet.config.analog import AnalogConfig
 from ohmlet.errors import ConversionError, OrderError
@@ -50,7 +51,10 @@ class Report:
         widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
         analog = self.of("analog")
-        lines.append(f"{len(analog)} analog layers on {sum(row.crossbars for row in analog)} crossbars, {len(self.of('missing'))} left digital for want of one")
+        lines.append(
+            f"{len(analog)} analog layers on {sum(row.crossbars for row in analog)} crossbars, "
+            f"{len(self.of('missing'))} left digital for want of one"
+        )
         return "\n".join(lines)
 
 
@@ -111,7 +115,11 @@ def convert(model: nn.Module, config: Any, rules: Mapping[Any, Any] | None = Non
         label = type(module).__name__
         chosen = rule[1] if rule else config
         shape = next((tuple(p.shape) for p in module.parameters(recurse=False) if p.ndim >= 2), ())
-        if type(module) in LAYERS and chosen != "digital":
+        if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
+            raise ConversionError(
+                f"module '{name}' ({label}) has parameters without a size yet; run the model once on an input, then convert it"
+            )
+        if type(module) in LAYERS and chosen != "digital" and _owns_weight(module):
             layer = LAYERS[type(module)].from_digital(module, chosen, name, chosen.seed if chosen.seed is not None else seed)
             made[module] = layer
             tied = owners.setdefault(id(layer.weight), name)
@@ -120,36 +128,48 @@ def convert(model: nn.Module, config: Any, rules: Mapping[Any, Any] | None = Non
             rows.append(Row(name, label, "analog", reason, shape, len(layer.array.blocks) * layer.array.groups))
         elif rule and chosen == "digital":
             rows.append(Row(name, label, "digital", parsed[rule[0]][1], shape))
-        elif _holds_matrix(module):
+        elif _holds_matrix(module) or type(module) in LAYERS:
             rows.append(Row(name, label, "missing", _why(module), shape))
-        elif _bypass(module):
+        elif isinstance(module, nn.TransformerEncoderLayer):
             rows.append(Row(name, label, "digital", "its fused path, which reads weights past the layers, is switched off"))
         elif not list(module.children()):
             reason = "element-wise parameters" if list(module.parameters(recurse=False)) else "no parameters"
             rows.append(Row(name, label, "digital", reason, shape))
     _refuse(rows, parsed, used, strict)
-    for parent in list(model.modules()):
-        for child_name, child in list(parent.named_children()):
-            if child in made:
-                setattr(parent, child_name, made[child])
+    for module in list(model.modules()):
+        _close_bypass(module)
+    _replace(model, made)
     return Report(made.get(model, model), tuple(rows))
 
 
+def _replace(model: nn.Module, made: Mapping[nn.Module, nn.Module]) -> None:
+    for parent in list(model.modules()):
+        # named_children() names a module only once, and a parent may hold it under several names.
+        for name, child in list(parent._modules.items()):
+            if child is not None and child in made:
+                setattr(parent, name, made[child])
+
+
+def _owns_weight(module: nn.Module) -> bool:
+    """Whether the weight is a parameter of the module itself, not computed from others in a hook (spectral norm, pruning)."""
+    return isinstance(module._parameters.get("weight"), nn.Parameter)
+
+
 def _why(module: nn.Module) -> str:
+    if type(module) in LAYERS:
+        return "its weight is computed from other parameters by a hook; make it a parameter first (torch.nn.utils.prune.remove)"
     analog = [digital for digital in LAYERS if isinstance(module, digital)]
     if analog:
         return f"a subclass of {analog[0].__name__}, which may compute something else; register it in ohmlet.nn.LAYERS"
     return f"no analog layer exists for {type(module).__name__}; a rule 'digital' states that this is meant"
 
 
-def _bypass(module: nn.Module) -> bool:
+def _close_bypass(module: nn.Module) -> None:
     """Switch off the inference path of torch's encoder layer, which hands the raw weights of its linear layers to a fused kernel."""
     if isinstance(module, nn.TransformerEncoderLayer):
         module.activation_relu_or_gelu = 0
-        return True
     if isinstance(module, nn.TransformerEncoder):
-        module.enable_nested_tensor = False
-    return False
+        module.enable_nested_tensor = module.use_nested_tensor = False
 
 
 def _refuse(rows: list[Row], parsed: list[tuple[Any, str, Any]], used: set[int], strict: bool) -> None:
@@ -169,6 +189,8 @@ def _refuse(rows: list[Row], parsed: list[tuple[Any, str, Any]], used: set[int],
 
 def analog_layers(model: nn.Module, purpose: str) -> dict[str, AnalogLayer]:
     """Return the analog layers of a model by name; raises OrderError when there is none."""
+    if not isinstance(model, nn.Module):
+        raise OrderError(f"{purpose} takes the model that was trained, a torch.nn.Module, not a {type(model).__name__}")
     found = {name: module for name, module in model.named_modules() if isinstance(module, AnalogLayer)}
     if not found:
         raise OrderError(f"{purpose} needs a model with analog layers; ohmlet.convert(model, config) makes them")
@@ -180,14 +202,14 @@ def analog_layers(model: nn.Module, purpose: str) -> dict[str, AnalogLayer]:
 def retarget(model: nn.Module, config: Any) -> None:
     """Give every analog layer of a model other hardware, in place; weights and biases stay the same parameters.
 
-    State of the old crossbars (learned input ranges, noise counters) goes with them. Raises OrderError for a model without analog
-    layers, ConfigError for a config that does not make sense.
+    `config` is an AnalogConfig, a preset's name, a mapping, or dotted changes to each layer's own config
+    ({"tile.forward.adc.bits": 6}). Where the new crossbars have the same state (learned input ranges), it is kept, as are noise
+    counters; the seed stays unless the config states one. Raises OrderError for a model without analog layers, ConfigError for a
+    config that does not make sense.
     """
-    config = AnalogConfig.parse(config)
-    layers = analog_layers(model, "retarget")
-    seed = drawn_seed() if config.seed is None else config.seed
-    for layer in layers.values():
-        layer.retarget(config, seed)
+    changes = config if isinstance(config, Mapping) and config and all("." in str(path) for path in config) else None
+    for layer in analog_layers(model, "retarget").values():
+        layer.retarget(layer.config.override(changes) if changes is not None else AnalogConfig.parse(config))
 
 
 def to_digital(model: nn.Module) -> nn.Module:
@@ -195,9 +217,6 @@ def to_digital(model: nn.Module) -> nn.Module:
 
     Raises OrderError for a model without analog layers.
     """
-    made = {layer: layer.to_digital() for layer in analog_layers(model, "to_digital").values()}
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if child in made:
-                setattr(parent, name, made[child])  # type: ignore[index]
-    return made.get(model, model)  # type: ignore[call-overload, no-any-return]
+    made: dict[nn.Module, nn.Module] = {layer: layer.to_digital() for layer in analog_layers(model, "to_digital").values()}
+    _replace(model, made)
+    return made.get(model, model)

@@ -1,6 +1,15 @@
 """What Ohmlet raises and warns: each message quotes the offending value and says what to do."""
 
-__all__ = ["ConfigError", "ConversionError", "OhmletError", "OrderError", "PluginError", "UnprogrammedWarning"]
+__all__ = ["ConfigError", "ConversionError", "OhmletError", "OrderError", "PluginError", "UnprogrammedWarning", "shortened"]
+
+
+def shortened(value: object, limit: int = 80) -> str:
+    """Return a value as messages quote it: its repr, cut when it is long."""
+    try:
+        words = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or a number of more digits than Python writes
+        return f"({type(value).__name__} too large to show)"
+    return words if len(words) <= limit else f"{words[:limit]}... ({type(value).__name__})"
 
 
 class OhmletError(Exception):

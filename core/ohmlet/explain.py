@@ -21,14 +21,16 @@ def explain(config: Any) -> str:
     config = AnalogConfig.parse(config)
     lines = [f"config{f' from preset {config.preset}' if config.preset else ''}"]
     for name, value, _, doc in describe(config):
-        lines += _lines(value, name, 1) if has(type(value)) else [f"  {name} = {_shown(value)}{f'   {doc}' if doc else ''}"]
+        lines += _lines(value, name, 1) if has(type(value)) else [f"    {name} = {_shown(value)}".ljust(36) + f"  {doc}".rstrip()]
     return "\n".join(lines)
 
 
 def _shown(value: Any) -> str:
     if value is None:
         return "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def _lines(spec: Any, field: str, depth: int) -> list[str]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from ohmlet.registry import Entry, installed
+import ohmlet
+from ohmlet.errors import PluginError
+from ohmlet.registry import Entry, installed, switched_off
 
 if TYPE_CHECKING:
     import click
@@ -56,27 +58,26 @@ def loaded(entries: list[Entry]) -> pluggy.PluginManager:
     made = pluggy.PluginManager("ohmlet")
     made.add_hookspecs(Moments)
     for entry in entries:
-        plugin = None
+        name = f"{entry.dist}:{entry.name}"
         try:
             if entry.requirement:
-                raise RuntimeError(f"it needs {entry.requirement}")
+                raise PluginError(f"it needs {entry.requirement}, this is ohmlet {ohmlet.__version__}")
             assert entry.point is not None
-            plugin = entry.point.load()
-            made.register(plugin, name=f"{entry.dist}:{entry.name}")
+            made.register(entry.point.load(), name=name)
             made.check_pending()
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # a stranger's module may even call sys.exit while it is imported
-            if plugin is not None and made.is_registered(plugin):
-                made.unregister(plugin)
+            if made.has_plugin(name):
+                made.unregister(name=name)
             warnings.warn(f"hooks '{entry.name}' from {entry} are off: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2)
     return made
 
 
 @functools.cache
 def manager() -> pluggy.PluginManager:
-    """Return the manager of this process, with the hook plugins of every installed distribution."""
-    return loaded(list(installed("ohmlet.hooks")))
+    """Return the manager of this process, with the hook plugins of every installed distribution but those switched off."""
+    return loaded([entry for entry in installed("ohmlet.hooks") if entry.dist not in switched_off()])
 
 
 def hooks() -> Any:

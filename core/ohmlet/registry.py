@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -12,12 +13,14 @@ from typing import Any, Generic, TypeVar
 
 from attrs import define, field, frozen, has
 
-from ohmlet.errors import PluginError
+from ohmlet.errors import PluginError, shortened
 from ohmlet.spec import Spec
 
 __all__ = ["KINDS", "Entry", "Registry", "did_you_mean", "register", "registry"]
 
 T = TypeVar("T")
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 KINDS = {
     "device": "ohmlet.interfaces.device:Device",
@@ -44,9 +47,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def canonical(distribution: str) -> str:
     """Return a distribution's name as packaging tools compare it (PEP 503)."""
-    from re import sub
-
-    return sub(r"[-_.]+", "-", distribution).lower()
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 @frozen
@@ -67,16 +68,16 @@ class Entry:
         """The core version that the plugin asks for and this core does not meet, or None; read from metadata, nothing is imported."""
         if self.point is None or self.point.dist is None or canonical(self.dist or "") == "ohmlet":
             return None
-        from packaging.requirements import InvalidRequirement, Requirement
+        from packaging.requirements import Requirement
 
         import ohmlet
 
         for line in self.point.dist.requires or ():
             try:
                 wanted = Requirement(line)
-            except InvalidRequirement:
+                applies = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
+            except ValueError:  # of either: not written, or not comparable, as packaging defines it
                 return f"a readable requirement instead of {line!r}"
-            applies = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
             if applies and canonical(wanted.name) == "ohmlet" and not wanted.specifier.contains(ohmlet.__version__, prereleases=True):
                 return f"{wanted.name}{wanted.specifier}"
         return None
@@ -86,10 +87,17 @@ def installed(group: str) -> Iterator[Entry]:
     """Yield the entries that installed distributions declare in a group, each once, ordered by distribution and name."""
     found = {}
     for point in entry_points(group=group):
-        dist = canonical(point.dist.name) if point.dist else "unknown"
-        entry = Entry(point.name, point.value, dist, point.dist.version if point.dist else "?", point)
-        found[(dist, point.name, point.value)] = entry
+        # An interrupted uninstall leaves entry points without a name and a version.
+        dist = canonical((point.dist and point.dist.name) or "unknown")
+        version = (point.dist and point.dist.version) or "?"
+        target = "".join(point.value.partition("[")[0].split())
+        found[(dist, point.name, target)] = Entry(point.name, target, dist, version, point)
     yield from (found[key] for key in sorted(found))
+
+
+def switched_off() -> set[str]:
+    """Return the distributions that OHMLET_DISABLE_PLUGINS names, separated by commas."""
+    return {canonical(part.strip()) for part in os.environ.get("OHMLET_DISABLE_PLUGINS", "").split(",") if part.strip()}
 
 
 @define
@@ -114,22 +122,27 @@ class Registry(Generic[T]):
             merged.setdefault(name, []).append(entry)
         return dict(sorted(merged.items()))
 
+    def __contains__(self, name: str) -> bool:
+        """Whether a name, or `distribution:name`, is declared."""
+        return bool(self._claims(name))
+
+    def _claims(self, name: str) -> list[Entry]:
+        dist, _, bare = name.rpartition(":")
+        claims = self.entries().get(bare, [])
+        return [entry for entry in claims if canonical(entry.dist or "") == canonical(dist)] if dist else claims
+
     def find(self, name: str) -> Entry:
         """Return the one entry of a name, written `name` or `distribution:name`.
 
         Raises PluginError for an unknown name (with the nearest known one), for a name that two distributions claim, and for one
         whose distribution is switched off by OHMLET_DISABLE_PLUGINS.
         """
-        dist, _, bare = name.rpartition(":")
-        found = self.entries().get(bare, [])
-        if dist:
-            found = [entry for entry in found if canonical(entry.dist or "") == canonical(dist)]
-        off = {canonical(part.strip()) for part in os.environ.get("OHMLET_DISABLE_PLUGINS", "").split(",") if part.strip()}
-        active = [entry for entry in found if entry.dist is None or canonical(entry.dist) not in off]
+        found, bare = self._claims(name), name.rpartition(":")[2]
+        active = [entry for entry in found if entry.dist is None or canonical(entry.dist) not in switched_off()]
         if found and not active:
             raise PluginError(f"{self.kind} '{name}' from {found[0]} is switched off by OHMLET_DISABLE_PLUGINS")
         if not active:
-            raise PluginError(f"unknown {self.kind} '{name}'; {did_you_mean(bare, self.entries())}")
+            raise PluginError(f"unknown {self.kind} {shortened(name)}; {did_you_mean(bare, self.entries())}")
         if len(active) > 1:
             raise PluginError(
                 f"{self.kind} '{name}' is registered by {' and by '.join(map(str, active))}; "
@@ -158,10 +171,11 @@ class Registry(Generic[T]):
 
     def register(self, name: str, cls: type[T]) -> type[T]:
         """Register a class for this process only (notebooks, tests); the same name may be registered again, an installed one may not."""
+        if not (isinstance(name, str) and NAME.fullmatch(name)):
+            raise PluginError(f"a {self.kind} name is lower case letters, digits and underscores, a letter first: {shortened(name)}")
         if name in self.entries() and name not in self._local:
-            raise PluginError(f"{self.kind} '{name}' is already registered by {self.find(name)}; choose another name")
-        if not (name.isidentifier() and name.islower()):
-            raise PluginError(f"a {self.kind} name is lower case letters, digits and underscores: {name!r}")
+            claims = " and by ".join(map(str, self.entries()[name]))
+            raise PluginError(f"{self.kind} '{name}' is already registered by {claims}; choose another name")
         entry = Entry(name, f"{cls.__module__}:{cls.__qualname__}")
         self._classes.pop(entry, None)
         self._classes[entry] = self._checked(entry, cls)
@@ -183,6 +197,10 @@ class Registry(Generic[T]):
             import ohmlet
 
             raise PluginError(f"{words} is not loaded: it needs {entry.requirement}, this is ohmlet {ohmlet.__version__}")
+        if not NAME.fullmatch(entry.name):
+            raise PluginError(
+                f"{words} has a name that no config can write: use lower case letters, digits and underscores, a letter first"
+            )
         module, _, qualname = entry.target.partition(":")
         try:
             found: Any = import_module(module)
@@ -191,7 +209,8 @@ class Registry(Generic[T]):
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # a stranger's module may even call sys.exit while it is imported
-            raise PluginError(f"{words} failed to import: {type(error).__name__}: {error}") from error
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise PluginError(f"{words} failed to import: {reason}") from error
         return self._checked(entry, found)
 
     def _checked(self, entry: Entry, found: Any) -> type[T]:
@@ -199,7 +218,7 @@ class Registry(Generic[T]):
         if not (isinstance(found, type) and issubclass(found, base)):
             raise PluginError(f"{words} must be a subclass of {base.__module__}.{base.__name__}, got {found!r}")
         if inspect.isabstract(found):
-            missing = ", ".join(sorted(found.__abstractmethods__))
+            missing = ", ".join(sorted(getattr(found, "__abstractmethods__")))  # noqa: B009 - mypy knows it of ABCMeta only
             raise PluginError(f"{words} does not implement: {missing}")
         if issubclass(found, Spec):
             if not has(found) or "__attrs_attrs__" not in vars(found):
@@ -208,14 +227,14 @@ class Registry(Generic[T]):
                 raise PluginError(f"{words} has a field called 'type', which configs use for the plugin's name; rename the field")
         if f"{found.__module__}:{found.__qualname__}" != entry.target:
             raise PluginError(f"{words} must point at the defining module: write {found.__module__}:{found.__qualname__}")
-        return found
+        return found  # type: ignore[no-any-return]
 
 
 @functools.cache
 def registry(kind: str) -> Registry[Any]:
     """Return the registry of a kind in this process; raises PluginError for an unknown kind."""
     if kind not in KINDS:
-        raise PluginError(f"unknown kind '{kind}'; {did_you_mean(kind, KINDS)}")
+        raise PluginError(f"unknown kind {shortened(kind)}; {did_you_mean(kind, KINDS)}")
 
     def base() -> type:
         module, _, name = KINDS[kind].partition(":")
@@ -229,4 +248,4 @@ def register(name: str, cls: type[T]) -> type[T]:
     kind = getattr(cls, "kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
         raise PluginError(f"{cls!r} is no plugin class: subclass one of ohmlet.interfaces ({', '.join(KINDS)})")
-    return registry(kind).register(name, cls)  # type: ignore[no-any-return]
+    return registry(kind).register(name, cls)

@@ -19,6 +19,8 @@ __all__ = ["load", "save"]
 def save(model: nn.Module, path: str | Path) -> None:
     """Write `path` (a state_dict of plain tensors) and beside it `path` with the ending .json (each analog layer's config)."""
     path = Path(path)
+    if path.suffix == ".json":
+        raise ConfigError(f"{path}: the config is written beside the state with the ending .json; choose another ending, such as .pt")
     configs = {name: plain(layer.config) for name, layer in analog_layers(model, "save").items()}
     torch.save(model.state_dict(), path)
     path.with_suffix(".json").write_text(json.dumps({"schema": SCHEMA, "layers": configs}, indent=2) + "\n", encoding="utf-8")
@@ -41,12 +43,20 @@ def load(model: nn.Module, path: str | Path) -> None:
         for name, layer in layers.items():
             differs = _differences(saved[name], json.loads(json.dumps(plain(layer.config))), "")
             if differs:
-                raise ConfigError(f"{beside}: layer '{name}' was saved under other hardware: {'; '.join(differs)}; retarget the model first, or load the state_dict yourself")
+                raise ConfigError(
+                    f"{beside}: layer '{name}' was saved under other hardware: {'; '.join(differs)}; "
+                    "retarget the model first, or load the state_dict yourself"
+                )
     model.load_state_dict(torch.load(path, weights_only=True))
 
 
 def _differences(saved: object, now: object, path: str) -> list[str]:
     if isinstance(saved, dict) and isinstance(now, dict):
         keys = dict.fromkeys([*saved, *now])
-        return [line for key in keys if key not in {"seed", "preset"} for line in _differences(saved.get(key), now.get(key), f"{path}.{key}".strip("."))]
+        return [
+            line
+            for key in keys
+            if key not in {"seed", "preset"}
+            for line in _differences(saved.get(key), now.get(key), f"{path}.{key}".strip("."))
+        ]
     return [] if saved == now else [f"{path} was {saved!r} and is {now!r}"]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+import operator
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from attrs import Attribute, field, fields, frozen
 
+from ohmlet.errors import shortened
+
 __all__ = ["Spec", "boolean", "describe", "integer", "number", "one_of"]
+
+HOLDS: dict[str, Callable[[float, float], bool]] = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
 @frozen(kw_only=True)
-class Spec(ABC):
+class Spec(ABC):  # noqa: B024 - the interfaces add the abstract methods
     """Parameters plus behaviour of one plugin; tensors live only in the modules that a tile builds.
 
     Subclass one of `ohmlet.interfaces`, decorate with `attrs.frozen(kw_only=True)`, give each parameter through
@@ -44,36 +49,48 @@ def number(
 
     The validator raises ValueError quoting the value when it is not a number, NaN, infinite (unless `infinite`) or out of bounds.
     """
+    bounds = {sign: bound for sign, bound in ((">", gt), (">=", ge), ("<", lt), ("<=", le)) if not math.isinf(bound)}
 
     def check(_: object, attribute: Attribute[Any], value: object) -> None:
         if value is None and default is None:
             return
         name = attribute.name
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"'{name}' must be a number [{unit}]: {value!r}")
-        if math.isnan(value) or (math.isinf(value) and not infinite):
-            raise ValueError(f"'{name}' must be finite: {value!r}")
-        for holds, words in ((value > gt, f"> {gt:g}"), (value >= ge, f">= {ge:g}"), (value < lt, f"< {lt:g}"), (value <= le, f"<= {le:g}")):
-            if not (holds or (infinite and math.isinf(value) and "inf" in words)):
-                raise ValueError(f"'{name}' must be {words}: {value!r}")
+            raise ValueError(f"'{name}' must be a number [{unit}]: {shortened(value)}")
+        if isinstance(value, int) or math.isnan(value) or (math.isinf(value) and not infinite):
+            raise ValueError(f"'{name}' must be finite: {shortened(value)}")
+        _within(bounds, name, value)
 
-    return field(default=default, validator=check, metadata={"unit": unit, "doc": doc})
+    metadata = {"unit": unit, "doc": doc, "bounds": bounds, "infinite": infinite}
+    return field(default=default, converter=_plain_float, validator=check, metadata=metadata)
 
 
-def integer(default: int | None, doc: str, *, unit: str = "1", ge: int | None = None, le: int | None = None) -> Any:
-    """Return an attrs field for a whole number with bounds; a default of None makes it optional."""
+def _plain_float(value: Any) -> Any:
+    """Return a whole number or a float of NumPy as Python's float, so that equal settings are written alike."""
+    try:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    except OverflowError:
+        return value
+
+
+def _within(bounds: Mapping[str, float], name: str, value: float) -> None:
+    for sign, bound in bounds.items():
+        if not HOLDS[sign](value, bound):
+            raise ValueError(f"'{name}' must be {sign} {bound if isinstance(bound, int) else format(bound, 'g')}: {shortened(value)}")
+
+
+def integer(default: int | None, doc: str, *, unit: str = "1", ge: int = -(2**63), le: int = 2**63 - 1) -> Any:
+    """Return an attrs field for a whole number of 64 bits with bounds; a default of None makes it optional."""
+    bounds = {">=": ge, "<=": le}
 
     def check(_: object, attribute: Attribute[Any], value: object) -> None:
         if value is None and default is None:
             return
         if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"'{attribute.name}' must be a whole number: {value!r}")
-        if ge is not None and value < ge:
-            raise ValueError(f"'{attribute.name}' must be >= {ge}: {value!r}")
-        if le is not None and value > le:
-            raise ValueError(f"'{attribute.name}' must be <= {le}: {value!r}")
+            raise ValueError(f"'{attribute.name}' must be a whole number: {shortened(value)}")
+        _within(bounds, attribute.name, value)
 
-    return field(default=default, validator=check, metadata={"unit": unit, "doc": doc})
+    return field(default=default, validator=check, metadata={"unit": unit, "doc": doc, "bounds": bounds})
 
 
 def boolean(default: bool, doc: str) -> Any:
@@ -81,7 +98,7 @@ def boolean(default: bool, doc: str) -> Any:
 
     def check(_: object, attribute: Attribute[Any], value: object) -> None:
         if not isinstance(value, bool):
-            raise ValueError(f"'{attribute.name}' must be true or false: {value!r}")
+            raise ValueError(f"'{attribute.name}' must be true or false: {shortened(value)}")
 
     return field(default=default, validator=check, metadata={"doc": doc})
 
@@ -91,7 +108,7 @@ def one_of(default: str, choices: tuple[str, ...], doc: str) -> Any:
 
     def check(_: object, attribute: Attribute[Any], value: object) -> None:
         if value not in choices:
-            raise ValueError(f"'{attribute.name}' must be one of {', '.join(choices)}: {value!r}")
+            raise ValueError(f"'{attribute.name}' must be one of {', '.join(choices)}: {shortened(value)}")
 
     return field(default=default, validator=check, metadata={"doc": doc, "choices": choices})
 

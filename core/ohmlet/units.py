@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from ohmlet.errors import ConfigError
+from ohmlet.errors import ConfigError, shortened
 
 __all__ = ["seconds", "spoken"]
 
@@ -22,7 +22,23 @@ UNITS = {
 }
 """Unit -> seconds; a month is 30 days and a year 365, as the field's drift tables count them."""
 
-SHORT = {"sec": "s", "second": "s", "minute": "min", "m": "min", "hour": "h", "hr": "h", "d": "day", "y": "year", "yr": "year", "w": "week"}
+SPELLINGS = {
+    "us": ("us", "µs", "μs", "microsecond"),
+    "ms": ("ms", "millisecond"),
+    "s": ("", "s", "sec", "second"),
+    "min": ("min", "m", "minute"),
+    "h": ("h", "hr", "hour"),
+    "day": ("day", "d"),
+    "week": ("week", "w"),
+    "month": ("month",),
+    "year": ("year", "y", "yr"),
+}
+LENGTHS = {
+    word + plural: UNITS[unit]
+    for unit, words in SPELLINGS.items()
+    for word in words
+    for plural in ("", "s" if len(word) > 1 and word[-1] != "s" else "")
+}
 
 
 def seconds(time: float | str) -> float:
@@ -30,23 +46,24 @@ def seconds(time: float | str) -> float:
 
     Raises ConfigError quoting the value when it is negative, not finite, or has an unknown unit.
     """
+    hint = f"write seconds as a number, or a number and a unit ({', '.join(UNITS)}), such as '1 h'"
     if isinstance(time, str):
-        match = re.fullmatch(r"\s*([0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([a-zA-Z]*)\s*", time)
-        unit = match[2].lower() if match else ""
-        unit = SHORT.get(unit.removesuffix("s") or "s", unit.removesuffix("s") or "s") if unit not in UNITS else unit
-        if match is None or unit not in UNITS:
-            raise ConfigError(f"not a time: {time!r}; write seconds as a number, or a number and a unit ({', '.join(UNITS)}), such as '1 h'")
+        match = re.fullmatch(r"\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([a-zA-Zµμ]*)\s*", time)
+        # Only words may be in capitals: "Ms" is no millisecond and "M" no minute.
+        unit = "" if match is None else match[2] if len(match[2]) < 3 else match[2].lower()
+        if match is None or unit not in LENGTHS:
+            raise ConfigError(f"not a time: {shortened(time)}; {hint}")
         try:
-            value = float(match[1]) * UNITS[unit]
+            value = float(match[1]) * LENGTHS[unit]
         except ValueError:
-            raise ConfigError(f"not a time: {time!r}; {match[1]!r} is no number") from None
+            raise ConfigError(f"not a time: {shortened(time)}; {shortened(match[1])} is no number") from None
     elif isinstance(time, bool) or not isinstance(time, int | float):
-        raise ConfigError(f"not a time: {time!r}; write seconds as a number, or words such as '1 h'")
+        raise ConfigError(f"not a time: {shortened(time)}; {hint}")
     else:
-        value = float(time)
+        value = float(time) if abs(time) < 1e308 else math.inf
     if not math.isfinite(value) or value < 0:
-        raise ConfigError(f"a time must be finite and not negative: {time!r}")
-    return value
+        raise ConfigError(f"a time must be finite and not negative: {shortened(time)}")
+    return abs(value)  # not -0.0
 
 
 def spoken(time_s: float) -> str:

@@ -18,7 +18,10 @@ __all__ = ["ProgrammedCrossbar", "ProgrammedLayer", "program_layer"]
 
 
 class ProgrammedCrossbar(NamedTuple):
-    """Conductances of one crossbar in all instances, in uS: `target` [devices, groups?, out, in], `g` [devices, instances, groups?, out, in]."""
+    """Conductances of one crossbar in all instances, in uS.
+
+    `target` [devices, groups?, out, in] is what was asked for, `g` [devices, instances, groups?, out, in] what programming reached.
+    """
 
     target: Tensor
     g: Tensor
@@ -94,20 +97,26 @@ def program_layer(name: str, layer: AnalogLayer, instances: int, seed: int) -> P
     tile, array = layer.config.tile, layer.array
     if not isinstance(tile, ProgrammableTile) or tile.noise_model is None:
         raise ConfigError(
-            f"layer '{name}' cannot be programmed: its tile has no noise_model; retarget the model to a config with tile.noise_model, for example pcm"
+            f"layer '{name}' cannot be programmed: its tile has no noise_model; "
+            "retarget the model to a config with tile.noise_model, for example pcm"
         )
     for label, tensor in (("weight", layer.weight), ("bias", layer.bias)):
         if tensor is not None and not bool(torch.isfinite(tensor).all()):
-            raise ConversionError(f"layer '{name}' cannot be programmed: its {label} holds {int((~torch.isfinite(tensor)).sum())} values that are not finite")
+            raise ConversionError(
+                f"layer '{name}' cannot be programmed: its {label} holds {int((~torch.isfinite(tensor)).sum())} values that are not finite"
+            )
     converter, model, window = tile.conductance_converter, tile.noise_model, tile.conductance_converter.window
     crossbars = []
     for index, (w, scale) in enumerate(array.mapped_blocks(layer.flat_weight(), layer.bias)):
         if float(w.abs().max()) > 1.0 + 1e-6:
             raise ConfigError(
-                f"layer '{name}': weights reach {float(w.abs().max()):.3g}, a crossbar's range is 1; set mapping.scales to columnwise or tilewise"
+                f"layer '{name}': weights reach {float(w.abs().max()):.3g}, a crossbar's range is 1; "
+                "set mapping.scales to columnwise or tilewise"
             )
         groups = range(array.groups)
-        keys = torch.tensor([[stream_key(seed, name, index, g, i) for g in groups] for i in range(instances)], dtype=torch.int64, device=w.device)
+        keys = torch.tensor(
+            [[stream_key(seed, name, index, g, i) for g in groups] for i in range(instances)], dtype=torch.int64, device=w.device
+        )
         keys = keys if array.groups > 1 else keys[:, 0]
         target = converter.to_conductances(w)
         shape = (instances, *target.shape[1:])

@@ -57,7 +57,9 @@ class ChipView:
             )
         batch = sizes.pop()
         rows = self.instances * batch
-        repeated = [leaf.expand(self.instances, *leaf.shape).flatten(0, 1) if isinstance(leaf, Tensor) and leaf.ndim else leaf for leaf in flat]
+        repeated = [
+            leaf.expand(self.instances, *leaf.shape).flatten(0, 1) if isinstance(leaf, Tensor) and leaf.ndim else leaf for leaf in flat
+        ]
         args, kwargs = pytree.tree_unflatten(repeated, tree)
         for state in self.states.values():
             state.rows = rows
@@ -73,8 +75,8 @@ class ChipView:
             return leaf
         if leaf.ndim == 0 or leaf.shape[0] != self.instances * batch:
             raise OrderError(
-                f"the model returned a tensor of shape {tuple(leaf.shape)}, whose first size is not the batch ({self.instances} instances of "
-                f"{batch}); evaluate one instance at a time with chip.at(t).instance(i)"
+                f"the model returned a tensor of shape {tuple(leaf.shape)}, whose first size is not the batch "
+                f"({self.instances} instances of {batch}); evaluate one instance at a time with chip.at(t).instance(i)"
             )
         return leaf.unflatten(0, (self.instances, batch))
 

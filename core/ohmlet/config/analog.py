@@ -6,14 +6,14 @@ from collections.abc import Mapping as AnyMapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ohmlet.config import files
 from ohmlet.config.dotted import with_paths
 from ohmlet.config.structure import merged, part, plain, preset_of, shortened, structure
 from ohmlet.errors import ConfigError
 from ohmlet.interfaces.tile import Tile
-from ohmlet.registry import registry
+from ohmlet.registry import did_you_mean, registry
 from ohmlet.spec import integer, number, one_of
 
 __all__ = ["SCHEMA", "AnalogConfig", "Mapping", "load_config"]
@@ -71,6 +71,7 @@ class AnalogConfig:
 
     @classmethod
     def prepare_plain(cls, value: Any) -> Any:
+        """Return the mapping to read: a preset's with its changes, the schema's version checked and taken out."""
         if isinstance(value, str):
             value = {"preset": value}
         if not isinstance(value, AnyMapping):
@@ -78,17 +79,26 @@ class AnalogConfig:
         value = dict(value)
         schema = value.pop("schema", SCHEMA)
         if schema != SCHEMA or isinstance(schema, bool):
-            raise TypeError(f"this config is written for schema {schema!r}, and this Ohmlet reads schema {SCHEMA}; install the matching version")
+            raise TypeError(
+                f"this config is written for schema {schema!r}, and this Ohmlet reads schema {SCHEMA}; install the matching version"
+            )
         if isinstance(value.get("preset"), str):
-            preset = preset_of(value["preset"], "config")
-            if preset is None:
+            given = preset_of(value["preset"], "config")
+            if not isinstance(given, AnyMapping | AnalogConfig):
                 raise TypeError(f"preset '{value['preset']}' is no whole config")
-            value = merged(plain(preset.build()), value)
+            value = merged(plain(given), value)
         return value
 
     def override(self, changes: AnyMapping[str, Any]) -> AnalogConfig:
         """Return a copy with values at dotted paths replaced: `config.override({"tile.forward.adc.bits": 6})`."""
-        return self.parse(with_paths(plain(self), changes))
+        if not isinstance(changes, AnyMapping):
+            raise ConfigError(f"expected a mapping of dotted paths to values, got {shortened(changes)}")
+        if "preset" in changes:
+            raise ConfigError("'preset' is what a config starts from: parse the other preset instead of overriding it")
+        # The preset is not named to `parse`, which would fill its values in again where a change leaves them out.
+        base = plain(self)
+        base.pop("preset", None)
+        return evolve(self.parse(with_paths(base, changes)), preset=self.preset)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the whole config as plain data, every part expanded, with the schema's version."""
@@ -105,6 +115,9 @@ class AnalogConfig:
 
 def load_config(source: str | Path) -> AnalogConfig:
     """Return the config in a file, or a preset's config by name; raises ConfigError with every problem and its path."""
-    if isinstance(source, str) and source in registry("preset").entries():
+    if isinstance(source, str) and not Path(source).suffix:
+        if source not in registry("preset"):
+            known = did_you_mean(source, registry("preset").entries())
+            raise ConfigError(f"{shortened(source)} is neither a config file ({', '.join(files.FORMATS)}) nor a preset; {known}")
         return AnalogConfig.parse(source)
     return AnalogConfig.parse(files.read(source), str(source))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ohmlet.config.files import parse
-from ohmlet.errors import ConfigError
+from ohmlet.errors import ConfigError, shortened
 
 __all__ = ["assignment", "with_paths"]
 
@@ -24,6 +24,8 @@ def with_paths(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     """Return a copy of `base` with the values at dotted paths replaced; a name on the way becomes a mapping with that `type`."""
     out = copy.deepcopy(dict(base))
     for path, value in changes.items():
+        if not isinstance(path, str):
+            raise ConfigError(f"a path is text such as tile.forward.adc.bits, got {shortened(path)}")
         at: Any = out
         *way, last = path.split(".")
         for index, key in enumerate(way):
@@ -34,5 +36,5 @@ def with_paths(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
             at = at[key]
         if not isinstance(at, dict):
             raise ConfigError(f"'{'.'.join(way)}' has no parts, so '{path}' cannot be set")
-        at[last] = value
+        at[last] = copy.deepcopy(value)
     return out

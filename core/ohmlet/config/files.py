@@ -5,18 +5,21 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from ohmlet.errors import ConfigError
+from ohmlet.errors import ConfigError, shortened
 
 __all__ = ["dumps", "read", "write"]
 
-LARGEST = 1 << 20
+LARGEST = 1 << 17
 """Bytes; configs are a few kB."""
 MOST_VALUES = 100_000
 DEEPEST = 40
+TAGS = {"!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp", "!!seq", "!!map", "!!merge"}
 
 FORMATS = {".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".json": "json"}
 
@@ -33,87 +36,146 @@ def read(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     form = format_of(path)
     try:
+        if not path.exists():
+            raise ConfigError(f"{path}: no such file")
+        if not path.is_file():
+            raise ConfigError(f"{path}: a {'folder' if path.is_dir() else 'device'}, not a file")
         size = path.stat().st_size
         if size > LARGEST:
-            raise ConfigError(f"{path}: {size / 1e6:.1f} MB is no config; at most {LARGEST / 1e6:.1f} MB are read")
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
+            raise ConfigError(f"{path}: {size / 1000:.0f} kB is no config; at most {LARGEST / 1000:.0f} kB are read")
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.object[error.start]:#04x} at position {error.start})") from None
+    except OSError as error:
+        raise ConfigError(f"{shortened(str(path))}: cannot be read: {error.strerror}") from None
     return parse(text, form, str(path))
 
 
 def parse(text: str, form: str, name: str = "config") -> dict[str, Any]:
     """Return the mapping that a text in "yaml", "toml" or "json" holds; raises ConfigError naming the line of a syntax error."""
+    if not text.strip():
+        raise ConfigError(f"{name}: empty")
     try:
+        _skim(text)
         value = {"yaml": _yaml, "toml": _toml, "json": _json}[form](text)
-        _check(value, (), [0])
     except RecursionError:
         raise ConfigError(f"{name}: nested too deeply") from None
     except ConfigError as error:
         raise ConfigError(*(f"{name}: {problem}" for problem in error.problems)) from None
     if not isinstance(value, dict):
-        raise ConfigError(f"{name}: expected a mapping at the top, got {type(value).__name__}")
+        raise ConfigError(f"{name}: expected a mapping at the top, got {'nothing' if value is None else shortened(value)}")
     return value
+
+
+def _skim(text: str) -> None:
+    """Raise ConfigError for texts on which the parsers' time grows with the square of their length."""
+    if max(accumulate((mark in "[{") - (mark in "]}") for mark in text)) > 5 * DEEPEST:
+        raise ConfigError("nested too deeply")
+    if any(piece.count(".") > 1000 for piece in re.split(r"[\n,=]", text)):
+        raise ConfigError("a key or a text of more than 1000 dots")
 
 
 def _yaml(text: str) -> Any:
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.constructor import SafeConstructor
+    from ruamel.yaml.error import MarkedYAMLError
 
+    class Checked(SafeConstructor):  # type: ignore[misc, unused-ignore]
+        def construct_document(self, node: Any) -> Any:
+            # Before anything is built: a few lines of aliases or merges can stand for billions of values.
+            _check(node, _nodes)
+            return super().construct_document(node)
+
+    if re.match(r"%YAML\s+(?!1\.2\b)", text):
+        raise ConfigError("not YAML 1.2: leave the %YAML line out")
+    reader = YAML(typ="safe", pure=True)
+    reader.Constructor = Checked
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError, TypeError, AttributeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError(f"not YAML: {where}{getattr(error, 'problem', None) or error}") from None
+        return reader.load(text)
+    except (ConfigError, RecursionError):
+        raise
+    except MarkedYAMLError as error:
+        problem = (error.problem or error.context).replace("character '\\t' that cannot start any token", "a tab: indent with spaces")
+        raise ConfigError(f"not YAML: {_place(error.problem_mark) if error.problem_mark else ''}{problem}") from None
+    except Exception as error:  # what a tag such as !!bool makes of a text that is none
+        raise ConfigError(f"not YAML: {str(error).partition(chr(10))[0]}") from None
+
+
+def _place(mark: Any) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}: "
+
+
+def _nodes(node: Any) -> list[Any]:
+    """Return the nodes inside a YAML node; raises ConfigError for a tag or a key that configs do not have."""
+    tag = str(node.tag).replace("tag:yaml.org,2002:", "!!")
+    if tag not in TAGS:
+        raise ConfigError(f"{_place(node.start_mark)}the tag {shortened(tag)} is not read; configs hold mappings, lists, numbers and text")
+    if node.id != "mapping":
+        return list(node.value) if node.id == "sequence" else []
+    for key, _ in node.value:
+        if not str(key.tag).endswith((":str", ":merge")):
+            raise ConfigError(f"{_place(key.start_mark)}keys are text: {shortened(key.value) if key.id == 'scalar' else 'a ' + key.id}")
+    return [value for _, value in node.value]
 
 
 def _toml(text: str) -> Any:
     import tomllib
 
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        value = tomllib.loads(text)
+    except ValueError as error:
         raise ConfigError(f"not TOML: {error}") from None
+    _check(value, _values)
+    return value
 
 
 def _json(text: str) -> Any:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ConfigError(f"key {key!r} stands twice")
-        return dict(pairs)
+        made: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in made:
+                raise ConfigError(f"key {shortened(key)} stands twice")
+            made[key] = value
+        return made
 
     try:
-        return json.loads(text, object_pairs_hook=once)
-    except (json.JSONDecodeError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
+        value = json.loads(text, object_pairs_hook=once)
+    except ConfigError:
+        raise
+    except ValueError as error:
         raise ConfigError(f"not JSON: {error}") from None
+    _check(value, _values)
+    return value
 
 
-def _check(value: Any, above: tuple[int, ...], count: list[int]) -> None:
-    count[0] += 1
-    if count[0] > MOST_VALUES:
-        raise ConfigError(f"more than {MOST_VALUES} values (aliases counted each time)")
-    if not isinstance(value, dict | list):
-        return
-    if id(value) in above:
-        raise ConfigError("an alias refers to a mapping or list that contains it")
-    if len(above) >= DEEPEST:
-        raise ConfigError(f"nested more than {DEEPEST} deep")
-    for key in value if isinstance(value, dict) else ():
-        if not isinstance(key, str):
-            raise ConfigError(f"keys are text: {key!r}")
-    for inner in value.values() if isinstance(value, dict) else value:
-        _check(inner, (*above, id(value)), count)
+def _values(value: Any) -> list[Any]:
+    """Return the values inside a value."""
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+
+
+def _check(value: Any, inside: Callable[[Any], list[Any]]) -> None:
+    """Raise ConfigError for a value that contains itself, is nested too deeply or holds too many values, those of aliases included."""
+    count = 0
+
+    def walk(value: Any, above: tuple[int, ...]) -> None:
+        nonlocal count
+        count += 1
+        if count > MOST_VALUES:
+            raise ConfigError(f"more than {MOST_VALUES} values, those of aliases included")
+        if id(value) in above:
+            raise ConfigError("an alias refers to a mapping or list that contains it")
+        if len(above) > DEEPEST:
+            raise ConfigError(f"nested more than {DEEPEST} deep")
+        for inner in inside(value):
+            walk(inner, (*above, id(value)))
+
+    walk(value, ())
 
 
 def dumps(value: Mapping[str, Any], form: str) -> str:
     """Return plain data as a text in "yaml", "toml" or "json"; TOML has no null, so empty values are left out there."""
+    if form not in FORMATS.values():
+        raise ConfigError(f"unknown format {shortened(form)}; known: json, toml, yaml")
     if form == "toml":
         import tomli_w
 
@@ -134,11 +196,17 @@ def dumps(value: Mapping[str, Any], form: str) -> str:
 def _without_null(value: Any) -> Any:
     if isinstance(value, Mapping):
         # Values left out would come back from the preset, so its name goes with them.
-        drop = {"preset"} if any(inner is None for inner in value.values()) else set()
+        drop = {"preset"} if _has_null(value) else set()
         return {key: _without_null(inner) for key, inner in value.items() if inner is not None and key not in drop}
     if isinstance(value, list):
         return [_without_null(inner) for inner in value if inner is not None]
     return value
+
+
+def _has_null(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_has_null(inner) for inner in value.values())
+    return value is None
 
 
 def _spelled(value: Any) -> Any:
@@ -150,6 +218,10 @@ def _spelled(value: Any) -> Any:
 
 
 def write(value: Mapping[str, Any], path: str | Path) -> None:
-    """Write plain data to a file in the format that its name's ending states."""
+    """Write plain data to a file in the format that its name's ending states; raises ConfigError when it cannot be written."""
     path = Path(path)
-    path.write_text(dumps(value, format_of(path)), encoding="utf-8")
+    text = dumps(value, format_of(path))
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None

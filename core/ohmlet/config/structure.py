@@ -6,19 +6,23 @@ import functools
 import math
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from attrs import NOTHING, Attribute, field, fields, has
+from attrs import Converter as AttrsConverter
 from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.errors import ForbiddenExtraKeysError
 
-from ohmlet.errors import ConfigError, OhmletError
+from ohmlet.errors import ConfigError, OhmletError, PluginError, shortened
 from ohmlet.registry import did_you_mean, registry
 from ohmlet.spec import Spec
 
-__all__ = ["merged", "part", "plain", "structure"]
+__all__ = ["merged", "part", "plain", "shortened", "structure"]
 
 T = TypeVar("T")
+
+MOST_KEYS = 8
+"""Unknown keys told one by one; more are counted."""
 
 
 def is_interface(cls: Any) -> bool:
@@ -35,7 +39,7 @@ def is_family(annotation: Any) -> bool:
 
 
 def _number(value: Any, _: Any) -> float:
-    if value in ("inf", "-inf") and isinstance(value, str):
+    if isinstance(value, str) and value in {"inf", "-inf"}:
         return float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         hint = ""
@@ -45,19 +49,24 @@ def _number(value: Any, _: Any) -> float:
                 hint = "; write it without quotes"
             except ValueError:
                 pass
-        raise TypeError(f"expected a number, got {value!r}{hint}")
-    if math.isnan(value):
-        raise TypeError("expected a number, got nan")
+        raise TypeError(f"expected a number, got {shortened(value)}{hint}")
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:
-        raise TypeError(f"expected a number, got one of {len(str(value))} digits") from None
+        raise TypeError("expected a number, got one beyond 1e308") from None
+    if math.isnan(number):
+        raise TypeError("expected a number, got nan")
+    return number
+
+
+def _number_or_text(value: Any, _: Any) -> float | str:
+    return value if isinstance(value, str) else _number(value, _)
 
 
 def _exactly(kind: type, words: str) -> Callable[[Any, Any], Any]:
     def check(value: Any, _: Any) -> Any:
         if type(value) is not kind:
-            raise TypeError(f"expected {words}, got {value!r}")
+            raise TypeError(f"expected {words}, got {shortened(value)}")
         return value
 
     return check
@@ -77,25 +86,41 @@ def _by_name(interface: type[Spec]) -> Callable[[Any, Any], Any]:
         if isinstance(value, interface):
             return value
         name, rest = _tagged(value, interface.kind)
-        known, bare = registry(interface.kind), name.rpartition(":")[2]
-        preset = preset_of(name, interface.kind) if bare in registry("preset").entries() else None
-        if preset is not None:
-            if bare in known.entries():
-                raise TypeError(f"'{name}' is both a {interface.kind} and a preset; name its distribution, or rename the preset")
-            spec = preset.build()
-            return converter().structure({**merged(plain(spec, tagged=False), rest), "preset": name}, type(spec))
-        if bare not in known.entries():
+        known = registry(interface.kind)
+        given = preset_of(name, interface.kind) if name in registry("preset") else None
+        if given is not None and name in known:
+            raise TypeError(f"'{name}' is both a {interface.kind} and a preset; name its distribution, or rename the preset")
+        if given is not None:
+            spec = converter().structure(given, interface)
+            return _filled(type(spec), {**merged(plain(spec, tagged=False), rest), "preset": name}, f"{interface.kind} '{name}'")
+        if name not in known:
             names = [*known.entries(), *registry("preset").entries()]
-            raise TypeError(f"unknown {interface.kind} '{name}'; {did_you_mean(bare, known.entries() if interface.kind != 'device' else names)}")
-        return converter().structure(rest, known.get(name))
+            raise TypeError(
+                f"unknown {interface.kind} {shortened(name)}; "
+                f"{did_you_mean(name.rpartition(':')[2], known.entries() if interface.kind != 'device' else names)}"
+            )
+        return _filled(known.get(name), rest, f"{interface.kind} '{name}'")
 
     return hook
 
 
+def _filled(cls: type[Spec], values: Mapping[str, Any], words: str) -> Any:
+    try:
+        hook = converter().get_structure_hook(cls)
+    except Exception as error:  # the author's annotations, such as a name imported for type checking only
+        raise PluginError(f"{words} has fields that no config can hold: {type(error).__name__}: {error}") from error
+    return hook(values, cls)
+
+
 def preset_of(name: str, kind: str) -> Any:
-    """Return the preset of a name when it gives a spec of this kind, else None."""
+    """Return what the preset of a name builds when it gives a spec of this kind, else None; raises PluginError when it fails."""
     preset = registry("preset").get(name)
-    return preset() if preset.gives == kind else None
+    try:
+        return preset().build() if preset.gives == kind else None
+    except Exception as error:
+        raise PluginError(
+            f"preset '{name}' from {registry('preset').find(name)} failed to build: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _by_type_name(annotation: Any) -> Callable[[Any, Any], Any]:
@@ -139,6 +164,9 @@ def converter() -> Converter:
         return hook
 
     made.register_structure_hook_factory(lambda cls: isinstance(cls, type) and has(cls), mapping_only)
+    made.register_structure_hook_func(
+        lambda annotation: get_origin(annotation) in {Union, types.UnionType} and set(get_args(annotation)) == {float, str}, _number_or_text
+    )
     made.register_structure_hook_factory(is_interface, _by_name)
     made.register_structure_hook_factory(is_family, _by_type_name)
     return made
@@ -149,16 +177,14 @@ def known_fields(cls: type) -> list[str]:
     return [attribute.name for attribute in fields(cls) if attribute.name != "preset"]
 
 
-def shortened(value: Any, limit: int = 80) -> str:
-    """Return a value's repr, cut when it is long, for error messages."""
-    words = repr(value)
-    return words if len(words) <= limit else f"{words[:limit]}... ({type(value).__name__})"
-
-
 def _words(error: BaseException, cls: type | None) -> str:
     if isinstance(error, ForbiddenExtraKeysError):
         known = known_fields(error.cl)
-        return "; ".join(f"unknown key {key!r}, {did_you_mean(str(key), known)}" for key in sorted(error.extra_fields, key=str))
+        unknown = sorted(error.extra_fields, key=shortened)
+        lines = [f"unknown key {shortened(key)}, {did_you_mean(key if isinstance(key, str) else '', known)}" for key in unknown[:MOST_KEYS]]
+        if len(unknown) > MOST_KEYS:
+            lines.append(f"{len(unknown) - MOST_KEYS} further unknown keys")
+        return "\n".join(lines)
     if isinstance(error, KeyError) and not isinstance(error, OhmletError):
         return f"missing key {error.args[0]!r}"
     if isinstance(error, RecursionError):
@@ -169,15 +195,17 @@ def _words(error: BaseException, cls: type | None) -> str:
 def structure(value: Any, cls: type[T], path: str = "config") -> T:
     """Return an instance of `cls` made from plain data; raises ConfigError with every problem and its path."""
     try:
-        return cast("T", converter().structure(value, cls))
+        return converter().structure(value, cls)
     except BaseValidationError as error:
-        lines = []
-        for line in transform_error(error, path=path, format_exception=_words):
+        lines: list[str] = []
+        for line in transform_error(error, path="", format_exception=_words):
             words, _, where = line.rpartition(" @ ")
-            lines.extend(f"{part} @ {where}" for part in words.split("\n"))
+            # A file's name ends where its dots do not lead into the config.
+            place = f"{path}: {where[1:]}" if where and "." in path else f"{path}{where}"
+            lines.extend(f"{part} @ {place}" for part in words.split("\n"))
         raise ConfigError(*lines) from None
     except (TypeError, ValueError, OhmletError, RecursionError) as error:
-        raise ConfigError(f"{_words(error, cls)} @ {path}") from None
+        raise ConfigError(*(f"{part} @ {path}" for part in _words(error, cls).split("\n"))) from None
 
 
 def plain(value: Any, *, tagged: bool = True) -> Any:
@@ -201,10 +229,14 @@ def plain(value: Any, *, tagged: bool = True) -> Any:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the keys of `over`; mappings merge, unless `over` names another `type`."""
+    """Return `base` with the keys of `over`; mappings merge, unless `over` names another `type`; a name is a mapping with that `type`."""
     out = dict(base)
     for key, value in over.items():
         below = out.get(key)
+        if isinstance(below, str) and isinstance(value, Mapping):
+            below = {"type": below}
+        if isinstance(below, Mapping) and "type" in below and isinstance(value, str):
+            value = {"type": value}
         if isinstance(value, Mapping) and isinstance(below, Mapping) and value.get("type", below.get("type")) == below.get("type"):
             out[key] = merged(below, value)
         else:
@@ -215,12 +247,13 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def part(annotation: Any, doc: str, default: Any = NOTHING) -> Any:
     """Return an attrs field for a part given as an object, a name or a mapping; `default` is in the same form."""
 
-    def convert(value: Any) -> Any:
-        return structure(value, annotation, "value")
+    def convert(value: Any, place: Attribute[Any] | None = None) -> Any:
+        return structure(value, annotation, place.name if place else "value")
 
     def check(_: object, attribute: Attribute[Any], value: object) -> None:
         del attribute, value  # the converter has refused everything else
 
+    named = AttrsConverter(convert, takes_field=True)
     if default is NOTHING:
-        return field(converter=convert, validator=check, metadata={"doc": doc})
-    return field(factory=lambda: convert(default), converter=convert, validator=check, metadata={"doc": doc})
+        return field(converter=named, validator=check, metadata={"doc": doc})
+    return field(factory=lambda: convert(default), converter=named, validator=check, metadata={"doc": doc})

@@ -48,7 +48,8 @@ class Device(Spec):
             dw_min_std: float = number(0.3, "cycle-to-cycle spread of the step, relative", ge=0)
 
             def cells(self):
-                return {"dw": CellParameter(mean=self.dw_min, spread=0.3), "w_max": CellParameter(mean=0.6), "w_min": CellParameter(mean=-0.6)}
+                bound = CellParameter(mean=0.6, spread=0.3)
+                return {"dw": CellParameter(mean=self.dw_min, spread=0.3), "w_max": bound, "w_min": evolve(bound, mean=-0.6)}
 
             def parameters(self):
                 return {"sigma": self.dw_min_std}

@@ -10,8 +10,9 @@ from attrs import frozen
 from ohmlet.spec import Spec
 
 if TYPE_CHECKING:
-    from ohmlet_kernels.noise import Stream
     from torch import Tensor
+
+    from ohmlet_kernels.noise import Stream
 
 __all__ = ["ConductanceWindow", "NoiseModel"]
 

@@ -15,8 +15,7 @@ from ohmlet.spec import Spec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ohmlet_kernels.noise import Stream
-    from torch import Tensor, nn
+    from torch import nn
 
     Kernel = Callable[..., Any]
 

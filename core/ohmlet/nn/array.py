@@ -76,7 +76,8 @@ class AnalogArray(nn.Module):
         self.blocks = [Block(*o, *i) for o in outs for i in ins]
         kernel = kernels_of(config.tile.engine or config.engine)
         self.crossbars = nn.ModuleList(
-            config.tile.build(Site(out_features=b.last_out - b.first_out, in_features=b.last_in - b.first_in, kernel=kernel)) for b in self.blocks
+            config.tile.build(Site(out_features=b.last_out - b.first_out, in_features=b.last_in - b.first_in, kernel=kernel))
+            for b in self.blocks
         )
         keys = [[stream_key(seed, name, b, g) for g in range(groups)] for b in range(len(self.blocks))]
         self.keys: Tensor

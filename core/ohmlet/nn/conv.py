@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -29,11 +28,11 @@ class AnalogConv2d(AnalogLayer):
         self._take(nn.Conv2d(*args, **kwargs), AnalogConfig.parse(config), name, seed)
 
     def _take(self, module: nn.Conv2d, config: AnalogConfig, name: str, seed: int | None) -> None:
-        AnalogLayer.__init__(self, module.weight, module.bias)
+        AnalogLayer.__init__(self, cast("nn.Parameter", module.weight), cast("nn.Parameter | None", module.bias))
         self.in_channels, self.out_channels, self.groups = module.in_channels, module.out_channels, module.groups
-        self.kernel_size: tuple[int, int] = module.kernel_size
-        self.stride: tuple[int, int] = module.stride
-        self.dilation: tuple[int, int] = module.dilation
+        self.kernel_size = module.kernel_size
+        self.stride = module.stride
+        self.dilation = module.dilation
         self.padding, self.padding_mode = module.padding, module.padding_mode
         # Left, right, top, bottom: torch works "same" out for us, also for even kernels, where it is uneven.
         self.margins: tuple[int, ...] = tuple(module._reversed_padding_repeated_twice)
@@ -54,13 +53,13 @@ class AnalogConv2d(AnalogLayer):
         module = nn.Conv2d(
             self.in_channels,
             self.out_channels,
-            self.kernel_size,
-            self.stride,
+            self.kernel_size,  # type: ignore[arg-type]
+            self.stride,  # type: ignore[arg-type]
             self.padding,  # type: ignore[arg-type]
-            self.dilation,
+            self.dilation,  # type: ignore[arg-type]
             self.groups,
             self.bias is not None,
-            self.padding_mode,  # type: ignore[arg-type]
+            self.padding_mode,
             device="meta",
         )
         module.weight, module.bias = self.weight, self.bias
@@ -86,5 +85,5 @@ class AnalogConv2d(AnalogLayer):
         )
         patches = F.unfold(images, self.kernel_size, self.dilation, 0, self.stride).mT
         y: Tensor = self.array(patches, self.flat_weight(), self.bias)
-        out = y.mT.unflatten(-1, (height, width))
+        out: Tensor = y.mT.unflatten(-1, (height, width))
         return out if x.ndim == 4 else out[0]

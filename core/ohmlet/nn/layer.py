@@ -87,7 +87,12 @@ class AnalogLayer(nn.Module):
         """Return the digital module with this layer's parameters, the same objects."""
         raise NotImplementedError
 
-    def retarget(self, config: AnalogConfig, seed: int) -> None:
-        """Replace the crossbars by those of another config; weight and bias stay."""
+    def retarget(self, config: AnalogConfig) -> None:
+        """Replace the crossbars by those of another config, keeping the state that the new ones have too; parameters stay."""
         old = self.array
+        seed = old.seed if config.seed is None else config.seed
         self.build(config, old.name, seed, old.out_features, old.in_features, old.groups)
+        if self.array.blocks == old.blocks:
+            now = self.array.state_dict()
+            kept = {key: value for key, value in old.state_dict().items() if key != "keys" and key in now and now[key].shape == value.shape}
+            self.array.load_state_dict(kept, strict=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ class AnalogLinear(AnalogLayer):
         self._take(nn.Linear(in_features, out_features, bias, device=device, dtype=dtype), AnalogConfig.parse(config), name, seed)
 
     def _take(self, module: nn.Linear, config: AnalogConfig, name: str, seed: int | None) -> None:
-        AnalogLayer.__init__(self, module.weight, module.bias)
+        AnalogLayer.__init__(self, cast("nn.Parameter", module.weight), cast("nn.Parameter | None", module.bias))
         self.in_features, self.out_features = module.in_features, module.out_features
         self.train(module.training)
         chosen = config.seed if seed is None else seed

@@ -45,7 +45,8 @@ def product(v: Tensor, w: Tensor) -> Tensor:
     """Return w v: inputs [..., S, R, in] and weights [..., out, in] give [..., S, R, out]; leading sizes broadcast."""
     flat = v.flatten(-3, -2)
     y = torch.nn.functional.linear(flat, w) if w.ndim == 2 else torch.matmul(flat, w.mT)
-    return y.unflatten(-2, v.shape[-3:-1])
+    out: Tensor = y.unflatten(-2, v.shape[-3:-1])
+    return out
 
 
 def analog_mvm(x: Tensor, w: Tensor, scale: Tensor | None, settings: MVM, noise: Stream) -> Tensor:

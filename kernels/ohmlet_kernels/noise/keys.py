@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from hashlib import blake2b
 
 __all__ = ["key", "purpose_word"]
@@ -14,7 +13,10 @@ def key(*parts: object) -> int:
     return int.from_bytes(digest, "little", signed=True)
 
 
-@functools.lru_cache(maxsize=4096)
 def purpose_word(purpose: str) -> int:
-    """Return the 32-bit word that separates the draws of one stream by what they are for, such as "output noise"."""
-    return int.from_bytes(blake2b(purpose.encode(), digest_size=4).digest(), "little")
+    """Return the 32-bit word (FNV-1a) that separates the draws of one stream by what they are for, such as "output noise"."""
+    word = 0x811C9DC5
+    # Plain arithmetic, which a compiler that traces the forward pass can follow.
+    for character in purpose:
+        word = ((word ^ ord(character)) * 0x01000193) & 0xFFFFFFFF
+    return word

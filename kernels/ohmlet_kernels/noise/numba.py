@@ -22,6 +22,7 @@ L0, L1, L2, L3, L4, L5, L6, L7, L8 = (np.float32(v) for v in c.LOG)
 A0, A1, A2, A3, A4, A5, A6, A7, A8 = (np.float32(v) for v in c.ERFINV_CENTRE)
 B0, B1, B2, B3, B4, B5, B6, B7, B8 = (np.float32(v) for v in c.ERFINV_TAIL)
 CHUNK = 512
+PARALLEL_FROM = 1 << 17
 
 
 @njit(inline="always")
@@ -99,26 +100,43 @@ def _store(out, y, count, start, quads, columns):  # type: ignore[no-untyped-def
             out[base + lane] = y[lane, i]
 
 
-@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
-def fill(out, keys, purpose, ordinals, rows, columns, gaussian):  # type: ignore[no-untyped-def]
-    """Fill `out` float32 [K, S, rows * columns] with the numbers at the addresses that `reference.words` states."""
+@njit(nogil=True, cache=True, error_model="numpy")
+def _task(task, out, keys, purpose, ordinals, rows, columns, gaussian):  # type: ignore[no-untyped-def]
     quads = (columns + 3) // 4
     counters = rows * quads
     chunks = (counters + CHUNK - 1) // CHUNK
     samples = len(ordinals)
-    for task in prange(len(keys) * samples * chunks):
-        chunk = task % chunks
-        sample = (task // chunks) % samples
-        lane = task // (chunks * samples)
-        start = chunk * CHUNK
-        count = min(CHUNK, counters - start)
-        z = np.empty((4, CHUNK), np.uint32)
-        y = np.empty((4, CHUNK), np.float32)
-        key, ordinal = np.uint64(keys[lane]), np.uint64(ordinals[sample])
-        high = (ordinal >> S32) << np.uint64(20)
-        _draw(z, count, start, quads, high, ordinal & MASK, np.uint64(purpose), key & MASK, key >> S32)
-        if gaussian:
-            _normals(z, y, count)
-        else:
-            _uniforms(z, y, count)
-        _store(out[lane, sample], y, count, start, quads, columns)
+    sample = (task // chunks) % samples
+    lane = task // (chunks * samples)
+    start = (task % chunks) * CHUNK
+    count = min(CHUNK, counters - start)
+    z = np.empty((4, CHUNK), np.uint32)
+    y = np.empty((4, CHUNK), np.float32)
+    key, ordinal = np.uint64(keys[lane]), np.uint64(ordinals[sample])
+    high = (ordinal >> S32) << np.uint64(20)
+    _draw(z, count, start, quads, high, ordinal & MASK, np.uint64(purpose), key & MASK, key >> S32)
+    if gaussian:
+        _normals(z, y, count)
+    else:
+        _uniforms(z, y, count)
+    _store(out[lane, sample], y, count, start, quads, columns)
+
+
+@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+def _in_parallel(tasks, out, keys, purpose, ordinals, rows, columns, gaussian):  # type: ignore[no-untyped-def]
+    for task in prange(tasks):
+        _task(task, out, keys, purpose, ordinals, rows, columns, gaussian)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _in_turn(tasks, out, keys, purpose, ordinals, rows, columns, gaussian):  # type: ignore[no-untyped-def]
+    for task in range(tasks):
+        _task(task, out, keys, purpose, ordinals, rows, columns, gaussian)
+
+
+def fill(out, keys, purpose, ordinals, rows, columns, gaussian):  # type: ignore[no-untyped-def]
+    """Fill `out` float32 [K, S, rows * columns] with the numbers at the addresses that `reference.words` states."""
+    chunks = -(-rows * ((columns + 3) // 4) // CHUNK)
+    # Waking threads costs more than a small draw, and on a busy machine a hundred times as much.
+    run = _in_turn if out.size < PARALLEL_FROM else _in_parallel
+    run(len(keys) * len(ordinals) * chunks, out, keys, purpose, ordinals, rows, columns, gaussian)

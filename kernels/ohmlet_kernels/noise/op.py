@@ -24,7 +24,7 @@ def _compiled() -> Callable[..., None] | None:
         from ohmlet_kernels.noise.numba import fill
     except ImportError:
         return None
-    return fill  # type: ignore[no-any-return]
+    return fill
 
 
 def _check(key: Tensor, ordinals: Tensor, columns: int) -> None:

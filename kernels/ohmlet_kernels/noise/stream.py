@@ -62,7 +62,9 @@ class Stream(NamedTuple):
             shape = (*self.key.shape, rows, columns)
         else:
             if like.ndim < 3 or like.shape[-3] != len(self.ordinals):
-                raise ValueError(f"noise for {len(self.ordinals)} samples asked with a tensor of shape {tuple(like.shape)}, not [..., S, rows, columns]")
+                raise ValueError(
+                    f"noise for {len(self.ordinals)} samples asked with a tensor of shape {tuple(like.shape)}, not [..., S, rows, columns]"
+                )
             drawn = op(self.key.reshape(-1), word, self.ordinals, rows, columns)
             shape = (*self.key.shape, *like.shape[-3:])
         return drawn.reshape(shape).to(like.dtype)

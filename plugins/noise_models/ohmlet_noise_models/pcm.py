@@ -24,10 +24,13 @@ class PCM(NoiseModel):
 
     With g_r = g_target / g_max and xi standard normal, conductances in uS, times in s:
 
-        programming   g_p = max(g_target + prog_noise_scale sigma_p xi, 0),  sigma_p = (0.26348 + 1.965 g_r - 1.1731 g_r^2) g_max / 25
-        exponent      nu = |mu + s xi| drift_scale,  mu = clip(-0.0155 ln g_r + 0.0244, 0.049, 0.1),  s = clip(-0.0125 ln g_r - 0.0059, 0.008, 0.045)
+        programming   g_p = max(g_target + prog_noise_scale sigma_p xi, 0)
+                      sigma_p = (0.26348 + 1.965 g_r - 1.1731 g_r^2) g_max / 25
+        exponent      nu = |mu + s xi| drift_scale
+                      mu = clip(-0.0155 ln g_r + 0.0244, 0.049, 0.1),  s = clip(-0.0125 ln g_r - 0.0059, 0.008, 0.045)
         drift         g_d = g_p ((t + t_0) / t_0)^-nu
-        read          g = max(g_d + g_d read_noise_scale Q sqrt(ln((t + t_0 + t_read) / (2 t_read))) xi, 0),  Q = min(0.0088 / (g_p / g_max)^0.65, 0.2)
+        read          g = max(g_d (1 + read_noise_scale Q sqrt(ln((t + t_0 + t_read) / (2 t_read))) xi), 0)
+                      Q = min(0.0088 / (g_p / g_max)^0.65, 0.2)
 
     References: Nandakumar et al., ICECS (2019), doi:10.1109/ICECS46596.2019.8964852; Joshi et al., Nat. Commun. 11, 2473 (2020),
     doi:10.1038/s41467-020-16108-9.
@@ -67,8 +70,10 @@ class PCM(NoiseModel):
     def equations(self) -> tuple[str, ...]:
         """Return the model with its values."""
         return (
-            f"g_p = max(g + {self.prog_noise_scale:g} sigma_p xi, 0) uS, sigma_p = (0.26348 + 1.965 g_r - 1.1731 g_r^2) g_max/25 uS, g_r = g/g_max",
-            f"nu = |mu + s xi| {self.drift_scale:g}, mu = clip(-0.0155 ln g_r + 0.0244, 0.049, 0.1), s = clip(-0.0125 ln g_r - 0.0059, 0.008, 0.045)",
+            f"g_p = max(g + {self.prog_noise_scale:g} sigma_p xi, 0) uS",
+            "sigma_p = (0.26348 + 1.965 g_r - 1.1731 g_r^2) g_max/25 uS, g_r = g/g_max",
+            f"nu = {self.drift_scale:g} |mu + s xi|",
+            "mu = clip(-0.0155 ln g_r + 0.0244, 0.049, 0.1), s = clip(-0.0125 ln g_r - 0.0059, 0.008, 0.045)",
             f"g_d = g_p ((t + {self.t_0:g} s)/{self.t_0:g} s)^-nu",
             f"g = max(g_d (1 + {self.read_noise_scale:g} Q sqrt(ln((t + {self.t_0:g} s + t_r)/(2 t_r))) xi), 0), "
             f"Q = min(0.0088 (g_p/g_max)^-0.65, 0.2), t_r = {self.t_read:g} s",

@@ -96,7 +96,7 @@ class LearnedRange(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the clipped inputs and the range, which is detached; in training the range first follows the data."""
         following = self.batches < self.settings.init_batches
-        if self.training:
+        if self.training and x.numel():
             with torch.no_grad():
                 seen = self.batches.to(torch.float32)
                 spread = self.settings.init_std * x.detach().to(torch.float32).std(correction=0)

@@ -24,7 +24,12 @@ class PCMInference(Preset):
         return {
             "tile": {
                 "type": "inference",
-                "forward": {"dac": {"bits": 8, "bound": 1.0}, "adc": {"bits": 8, "bound": 10.0}, "input_range": "abs_max", "out_noise": 0.04},
+                "forward": {
+                    "dac": {"bits": 8, "bound": 1.0},
+                    "adc": {"bits": 8, "bound": 10.0},
+                    "input_range": "abs_max",
+                    "out_noise": 0.04,
+                },
                 "conductance_converter": {"type": "single_pair", "g_max_uS": 25.0},
                 "noise_model": "pcm",
                 "drift_compensation": "global",

@@ -71,7 +71,8 @@ class LayerGaussian:
         """Return clipped weights [..., out, in]."""
         if w.shape[-1] * w.shape[-2] < 2:
             return w
-        return clip(w, self.sigma * w.detach().std((-2, -1), keepdim=True))
+        spread = w.detach().std((-2, -1), keepdim=True)
+        return clip(w, torch.where(spread > 0, self.sigma * spread, torch.inf))
 
 
 @frozen(kw_only=True)

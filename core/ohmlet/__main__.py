@@ -1,0 +1,7 @@
+"""`python -m ohmlet`."""
+
+import sys
+
+from ohmlet.cli import main
+
+sys.exit(main())

@@ -1,0 +1,36 @@
+"""`ohmlet explain`: a config as the equations it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+__all__ = ["explain_command", "settings"]
+
+settings = click.option(
+    "--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a value, such as tile.forward.adc.bits=6; may be repeated."
+)
+
+
+@click.command("explain")
+@click.argument("config")
+@settings
+def explain_command(config: str, changes: Sequence[str]) -> None:
+    """Print CONFIG (a file, an experiment's file, or a preset's name) as equations with its values and units."""
+    from ohmlet.config import files
+    from ohmlet.config.analog import AnalogConfig, load_config
+    from ohmlet.config.dotted import assignment, with_paths
+    from ohmlet.experiment.schema import Experiment, is_experiment
+    from ohmlet.explain import explain
+
+    paths = dict(assignment(change) for change in changes)
+    if Path(config).suffix:
+        content = files.read(config)
+        if is_experiment(content):
+            click.echo(explain(Experiment.load(config, paths).hardware))
+            return
+        click.echo(explain(AnalogConfig.parse(with_paths(content, paths), config)))
+        return
+    click.echo(explain(load_config(config).override(paths)))

@@ -1,0 +1,71 @@
+"""`ohmlet run`: an experiment with progress, a table at the end, and a checkpoint when it is interrupted."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ohmlet.cli.explain import settings
+
+__all__ = ["run_command"]
+
+
+@click.command("run")
+@click.argument("file")
+@click.option("--out", metavar="FOLDER", help="Where results go; runs/NAME unless given.")
+@settings
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run; an error when there is none.")
+@click.option("--fresh", is_flag=True, help="Start over, whatever an interrupted run left.")
+@click.option("--allow-import", is_flag=True, help="Let the file name functions of your own, which are imported and run.")
+@click.option("--quiet", is_flag=True, help="No progress, only the table.")
+def run_command(file: str, out: str | None, changes: Sequence[str], resume: bool, fresh: bool, allow_import: bool, quiet: bool) -> int:
+    """Run the experiment in FILE: train, program chips, let them drift, evaluate.
+
+    Writes results.json, the resolved experiment.yaml, accuracy.png and report.md into the output folder. Ctrl-C leaves a checkpoint,
+    from which the same command goes on. The same file and seed give the same results.json.
+    """
+    from rich.console import Console
+
+    from ohmlet.config.dotted import assignment
+    from ohmlet.errors import ConfigError
+    from ohmlet.experiment.schema import Experiment
+
+    if resume and fresh:
+        raise click.UsageError("--resume and --fresh exclude each other")
+    experiment = Experiment.load(file, dict(assignment(change) for change in changes))
+    folder = Path(out) if out else Path("runs") / experiment.name
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--out {folder} is a file, and results need a folder")
+    console = Console()
+    if not quiet:
+        console.print(f"{experiment.name}: seed {experiment.seed}, results go to {folder}", highlight=False)
+
+    from ohmlet.experiment.checkpoint import Interrupted
+    from ohmlet.experiment.progress import Bars, Quiet
+    from ohmlet.experiment.report import table, verdicts
+    from ohmlet.experiment.run import Run
+
+    run = Run(experiment, folder, Quiet() if quiet else Bars(console), allow_import=allow_import, fresh=fresh)
+    if resume and not run.resumed:
+        raise ConfigError(f"{folder} holds no interrupted run to resume")
+    if run.resumed and not quiet:
+        console.print("going on where the interrupted run stopped", highlight=False)
+    try:
+        results = run()
+    except Interrupted:
+        again = ["ohmlet", "run", file, *(["--out", out] if out else []), *(part for change in changes for part in ("--set", change))]
+        again += ["--allow-import"] * allow_import + ["--resume"]
+        console.print(f"stopped; resume with: {shlex.join(again)}", highlight=False, soft_wrap=True)
+        return 130
+    console.print(table(results))
+    for line in verdicts(results):
+        console.print(f"  {line}", highlight=False, soft_wrap=True)
+    console.print(
+        f"written: {', '.join(str(folder / name) for name in ('results.json', 'experiment.yaml', 'accuracy.png', 'report.md'))}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0

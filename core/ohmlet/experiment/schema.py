@@ -1,0 +1,125 @@
+"""The experiment file: data, model, training, hardware and evaluation as one strict schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from ohmlet.config import files
+from ohmlet.config.analog import SCHEMA, AnalogConfig
+from ohmlet.config.dotted import with_paths
+from ohmlet.config.structure import part, plain, shortened, structure
+from ohmlet.experiment.data import DataSet
+from ohmlet.experiment.models import Model
+from ohmlet.experiment.optimizers import Optimizer
+from ohmlet.spec import boolean, integer, one_of
+from ohmlet.units import seconds
+
+__all__ = ["Evaluation", "Experiment", "Schooling", "Training", "is_experiment"]
+
+
+@frozen(kw_only=True)
+class Schooling:
+    """One phase of training by backpropagation on cross-entropy."""
+
+    epochs: int = integer(20, "passes over the training data", ge=0)
+    batch_size: int = integer(32, "samples per step", ge=1)
+    optimizer: Optimizer = part(Optimizer, "update rule of the parameters", "sgd")
+    schedule: str = one_of("cosine", ("constant", "cosine"), "of the learning rate over the phase; cosine falls to zero")
+
+
+@frozen(kw_only=True)
+class Training:
+    """First digitally, then, unless left out, on the analog model with its noise in the loop."""
+
+    digital: Schooling = part(Schooling, "digital training", {})
+    hardware_aware: Schooling | None = part(Schooling | None, "fine-tuning of the converted model", None)
+
+
+def _times(value: Any) -> tuple[float | str, ...]:
+    times = tuple(value)
+    for time in times:
+        seconds(time)
+    if not times:
+        raise ValueError("'times' needs at least one time")
+    return times
+
+
+@frozen(kw_only=True)
+class Evaluation:
+    """How programmed chips are evaluated: how many, when, under which variants of the hardware."""
+
+    instances: int = integer(25, "chips, each programmed with its own errors", ge=1)
+    times: tuple[float | str, ...] = field(
+        default=("1 s", "1 h", "1 day", "1 month", "1 year"), converter=_times, metadata={"doc": "after the first read-out"}
+    )
+    variants: dict[str, dict[str, Any]] = field(
+        factory=lambda: {"nominal": {}},
+        hash=False,
+        metadata={"doc": "name -> dotted changes to the hardware, such as {tile.noise_model.prog_noise_scale: 4}"},
+    )
+    direct: bool = boolean(True, "also map the digitally trained weights without hardware-aware training")
+    uncompensated: bool = boolean(True, "also evaluate without drift compensation")
+
+    def __attrs_post_init__(self) -> None:
+        if not self.variants:
+            raise ValueError("'variants' needs at least one, such as {nominal: {}}")
+
+
+@frozen(kw_only=True)
+class Experiment:
+    """A whole experiment; the same file and seed give the same results."""
+
+    name: str = field(default="experiment", metadata={"doc": "of the output folder"})
+    seed: int = integer(0, "of initial weights, data order and all noise", ge=0)
+    data: DataSet = part(DataSet, "what is learned", "digits")
+    model: Model = part(Model, "what learns it", "cnn")
+    training: Training = part(Training, "how it is learned", {})
+    hardware: AnalogConfig = part(AnalogConfig, "what it runs on", "pcm_inference")
+    rules: dict[str, Any] = field(
+        factory=dict, hash=False, metadata={"doc": "layers that differ: name pattern or type:Class -> digital, or dotted changes"}
+    )
+    evaluation: Evaluation = part(Evaluation, "how chips are evaluated", {})
+
+    def __attrs_post_init__(self) -> None:
+        if not self.name or Path(self.name).name != self.name:
+            raise ValueError(f"'name' becomes a folder, so it cannot be {self.name!r}")
+        for changes in self.evaluation.variants.values():
+            self.hardware.override(changes)
+        if self.training.hardware_aware is None and not self.evaluation.direct:
+            raise ValueError("nothing to evaluate: 'training.hardware_aware' is left out and 'evaluation.direct' is false")
+
+    @classmethod
+    def prepare_plain(cls, value: Any) -> Any:
+        """Check and take out the schema's version."""
+        if not isinstance(value, Mapping):
+            raise TypeError(f"expected a mapping (name, seed, data, model, training, hardware, evaluation), got {shortened(value)}")
+        value = dict(value)
+        schema = value.pop("schema", SCHEMA)
+        if schema != SCHEMA or isinstance(schema, bool):
+            raise TypeError(
+                f"this experiment is written for schema {schema!r}, and this Ohmlet reads schema {SCHEMA}; install the matching version"
+            )
+        return value
+
+    @classmethod
+    def parse(cls, value: Any, path: str = "experiment") -> Experiment:
+        """Return an experiment from plain data; raises ConfigError with every problem and its path."""
+        return structure(value, cls, path)
+
+    @classmethod
+    def load(cls, path: str | Path, changes: Mapping[str, Any] | None = None) -> Experiment:
+        """Return the experiment in a file with dotted changes applied; raises ConfigError with every problem and its path."""
+        return cls.parse(with_paths(files.read(path), changes or {}), str(path))
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the whole experiment as plain data, every part expanded."""
+        return {"schema": SCHEMA, **plain(self)}
+
+
+def is_experiment(content: Mapping[str, Any]) -> bool:
+    """Whether a file's content is an experiment rather than a bare analog config."""
+    return bool({"data", "model", "training", "hardware", "evaluation"} & content.keys())

@@ -1,0 +1,97 @@
+"""One phase of training by backpropagation, step by step, so that it can stop and go on anywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ohmlet.errors import ConfigError
+from ohmlet.experiment.checkpoint import Interrupted, Stopper
+from ohmlet.experiment.data import Split
+from ohmlet.experiment.progress import Stage
+from ohmlet.experiment.schema import Schooling
+from ohmlet_kernels.noise import key
+
+__all__ = ["accuracy", "train"]
+
+SAVE_EVERY = 10
+"""Epochs between checkpoints that nobody asked for."""
+
+
+def order(samples: int, seed: int, phase: str, epoch: int) -> Tensor:
+    """Return the order of an epoch's samples: a function of seed, phase and epoch, so that any epoch can be resumed."""
+    generator = torch.Generator().manual_seed(key(seed, "order", phase, epoch) & (2**63 - 1))
+    return torch.randperm(samples, generator=generator)
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Return the fraction of samples whose largest output is the labelled one, in evaluation mode."""
+    was = model.training
+    model.eval()
+    right = sum(int((model(x[i : i + 512]).argmax(-1) == y[i : i + 512]).sum()) for i in range(0, len(x), 512))
+    model.train(was)
+    return right / len(x)
+
+
+def train(
+    model: nn.Module,
+    split: Split,
+    settings: Schooling,
+    seed: int,
+    phase: str,
+    state: dict[str, Any],
+    save: Callable[[], None],
+    stopper: Stopper,
+    stage: Stage,
+) -> None:
+    """Train a model in place from where `state` stands, keeping `state` current; raises Interrupted after saving when asked to stop.
+
+    `state` holds plain values and tensors: step, model, optimizer, torch's generator.
+    """
+    per_epoch = math.ceil(len(split.train_x) / settings.batch_size)
+    total = settings.epochs * per_epoch
+    optimizer = settings.optimizer.build(model.parameters())
+    if state:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["generator"])
+    step: int = state.get("step", 0)
+
+    def record() -> None:
+        state.update(step=step, model=model.state_dict(), optimizer=optimizer.state_dict(), generator=torch.get_rng_state())
+
+    model.train()
+    shuffled = order(len(split.train_x), seed, phase, step // per_epoch)
+    while step < total:
+        if stopper.asked:
+            record()
+            raise Interrupted
+        epoch, batch = divmod(step, per_epoch)
+        if batch == 0:
+            shuffled = order(len(split.train_x), seed, phase, epoch)
+        some = shuffled[batch * settings.batch_size : (batch + 1) * settings.batch_size]
+        for group in optimizer.param_groups:
+            falling = settings.schedule == "cosine"
+            group["lr"] = settings.optimizer.lr * (0.5 * (1 + math.cos(math.pi * step / total)) if falling else 1.0)
+        loss = nn.functional.cross_entropy(model(split.train_x[some]), split.train_y[some])
+        if not bool(torch.isfinite(loss.detach())):
+            raise ConfigError(
+                f"the loss became {float(loss.detach())} at step {step} of {total} of the {phase} training; "
+                f"lower training.{phase}.optimizer.lr"
+            )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        step += 1
+        stage.advance()
+        if batch == per_epoch - 1:
+            stage.note(f"loss {float(loss.detach()):.3f}")
+            if epoch % SAVE_EVERY == SAVE_EVERY - 1:
+                record()
+                save()
+    record()

@@ -1,0 +1,143 @@
+"""How each registered plugin is doing, told without importing torch: what `ohmlet list` shows."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import asdict, evolve, frozen
+
+from ohmlet.errors import PluginError
+from ohmlet.registry import KINDS, Entry, Registry, canonical, registry
+
+__all__ = ["PluginRow", "rows"]
+
+HEAVY = {"torch", "ohmlet_kernels", "triton"}
+"""Imports that take seconds: a plugin whose module starts with one of them is judged by its source."""
+
+
+@frozen
+class PluginRow:
+    """One registered name; `detail` says what it is or what is wrong.
+
+    `status` is "ok", "found" (its source was read, not run), "ambiguous" (two distributions claim the name) or "broken".
+    """
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    target: str
+    status: str
+    detail: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the row for JSON."""
+        return asdict(self)
+
+
+@frozen
+class Source:
+    """What a plugin's source says without being run."""
+
+    problem: str = ""
+    summary: str = ""
+    imports: frozenset[str] = frozenset()
+    constants: tuple[tuple[str, str], ...] = ()
+
+
+def path_of(module: str) -> Path | None:
+    """Return the file of a module without importing it or its parents; None when there is none in Python source."""
+    root, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(root)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if not rest:
+        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+    for folder in spec.submodule_search_locations or ():
+        for candidate in (Path(folder, *rest).with_suffix(".py"), Path(folder, *rest, "__init__.py")):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def source_of(entry: Entry) -> Source:
+    """Return what the module of an entry says of its class: does it exist, are its imports installed, its first docstring line."""
+    module, _, qualname = entry.target.partition(":")
+    path = path_of(module)
+    if path is None:
+        return Source(problem=f"failed to import: no module named '{module}'")
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError) as error:
+        return Source(problem=f"failed to import: {type(error).__name__}: {error}")
+    imports = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            imports |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            imports.add(node.module.partition(".")[0])
+    absent = sorted(name for name in imports if path_of(name) is None and importlib.util.find_spec(name) is None)
+    if absent:
+        return Source(problem=f"failed to import: no module named '{absent[0]}'")
+    found = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == qualname), None)
+    if found is None:
+        return Source(
+            problem="" if "." in qualname else f"failed to import: {path.name} defines no class {qualname}", imports=frozenset(imports)
+        )
+    constants = [
+        (node.target.id, str(node.value.value))
+        for node in found.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(node.value, ast.Constant)
+    ]
+    constants += [
+        (node.targets[0].id, str(node.value.value))
+        for node in found.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Constant)
+    ]
+    summary = (ast.get_docstring(found) or "").partition("\n")[0]
+    return Source(summary=summary, imports=frozenset(imports), constants=tuple(constants))
+
+
+def _row(known: Registry[object], entry: Entry, check: bool) -> PluginRow:
+    ours = entry.dist is not None and canonical(entry.dist) == "ohmlet"
+    source = source_of(entry) if entry.point is not None else Source()
+    status, detail = "ok", source.summary
+    if known.kind == "preset":
+        facts = dict(source.constants)
+        detail = f"[{facts.get('gives', '?')}, {facts.get('status', '?')}] {source.summary}"
+    name = f"{entry.dist}:{entry.name}" if entry.dist else entry.name
+    if entry.requirement:
+        status, detail = "broken", f"it needs {entry.requirement}"
+    elif source.problem:
+        status, detail = "broken", source.problem
+    elif check or not (ours or source.imports & HEAVY):
+        try:
+            known.get(name)
+        except PluginError as error:
+            status, detail = "broken", str(error).partition(f"({entry.target}) ")[2] or str(error)
+    elif not ours:
+        status = "found"
+    return PluginRow(known.kind, entry.name, entry.dist or "this process", entry.version or "", entry.target, status, detail)
+
+
+def rows(kind: str | None = None, *, check: bool = False) -> Iterator[PluginRow]:
+    """Yield a row for every registered plugin of a kind, or of all; `check` imports them all.
+
+    Without `check` built-ins are listed by name and a stranger's module is imported unless it begins by importing torch, in which
+    case only its source is read. Raises PluginError for an unknown kind.
+    """
+    for each in [kind] if kind else KINDS:
+        known = registry(each)
+        for name, entries in known.entries().items():
+            for entry in entries:
+                row = _row(known, entry, check)
+                if len(entries) > 1 and row.status != "broken":
+                    others = " and by ".join(str(other) for other in entries if other is not entry)
+                    row = evolve(row, status="ambiguous", detail=f"also registered by {others}; write '{entry.dist}:{name}'")
+                yield row

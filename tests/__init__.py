@@ -1,0 +1,1 @@
+"""The tests of Ohmlet; they mirror the sources."""
