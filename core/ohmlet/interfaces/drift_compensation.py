@@ -27,7 +27,8 @@ class DriftCompensation(Spec):
 
             def read_out(self, mvm, in_features, like):
                 inputs = torch.eye(in_features, dtype=like.dtype, device=like.device)
-                return sum(mvm(inputs).abs().mean((-2, -1), keepdim=True) for _ in range(self.times)) / self.times
+                means = sum(mvm(inputs).abs().mean((-2, -1), keepdim=True) for _ in range(self.times)) / self.times
+                return means.clamp_min(1e-4)  # a crossbar of zeros has a factor, too
     """
 
     kind: ClassVar[str] = "drift_compensation"
@@ -39,6 +40,15 @@ class DriftCompensation(Spec):
         `mvm` is the crossbar with all its converters and noise: inputs [S, in] in, outputs [..., S, out] out (leading sizes are chip
         instances); each call's samples draw new noise. `like` states dtype and device. None compensates nothing.
         """
+
+    def reference_read_out(
+        self, mvm: Callable[[Tensor], Tensor], exact: Callable[[Tensor], Tensor], in_features: int, like: Tensor
+    ) -> Tensor | None:
+        """Return what later read-outs are compared with: by default the read-out of the crossbar right after programming.
+
+        `exact` computes with the weights that were asked for, without converters and noise: outputs [groups?, S, out].
+        """
+        return self.read_out(mvm, in_features, like)
 
     def factor(self, reference: Tensor, now: Tensor) -> Tensor:
         """Return the factor on the outputs, reference / now, from the read-outs after programming and at time t."""

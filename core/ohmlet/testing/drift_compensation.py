@@ -124,14 +124,20 @@ class DriftCompensationTests(SpecTests):
         if alpha is not None:
             close(alpha, torch.full_like(alpha, 2.0), "a crossbar of one weight fell to half, so the factor must be 2")
 
-    def test_is_pure(self, spec: DriftCompensation) -> None:
-        """Nothing is drawn, nothing is kept between read-outs, and no argument is written into."""
+    def test_arguments_stay_as_they_are(self, spec: DriftCompensation) -> None:
+        """Neither `like` nor the read-outs are written into."""
         w = weights(3)
-        reference = addressed(lambda: read(spec, w), "read_out")
-        now = addressed(lambda: read(spec, 0.5 * w), "read_out")
-        identical(w, weights(3), "read_out wrote into the weights")
+        reference, now = read(spec, w), read(spec, 0.5 * w)
+        identical(w, weights(3), "read_out wrote into `like`: use out-of-place operations")
         if reference is not None and now is not None:
             kept = reference.clone(), now.clone()
-            addressed(lambda: spec.factor(reference, now), "factor")
-            identical(reference, kept[0], "factor wrote into the reference")
-            identical(now, kept[1], "factor wrote into the read-out")
+            spec.factor(reference, now)
+            identical(reference, kept[0], "factor wrote into the reference: use out-of-place operations")
+            identical(now, kept[1], "factor wrote into the read-out: use out-of-place operations")
+
+    def test_draws_nothing(self, spec: DriftCompensation) -> None:
+        """The same crossbar gives the same read-out, however often it is asked; all noise is the crossbar's."""
+        reference = addressed(lambda: read(spec, weights(3)), "read_out")
+        now = addressed(lambda: read(spec, 0.5 * weights(3)), "read_out")
+        if reference is not None and now is not None:
+            addressed(lambda: spec.factor(reference.clone(), now.clone()), "factor")

@@ -39,14 +39,17 @@ def finite(value: Tensor, words: str) -> None:
 
 
 def shaped(value: object, shape: tuple[int, ...], dtype: torch.dtype, words: str, *, expandable: bool = False) -> Tensor:
-    """Return `value` when it is a tensor of this shape (or, if asked, one that expands to it) and dtype; raise AssertionError otherwise."""
+    """Return `value` when it is a tensor of this shape and dtype; raise AssertionError otherwise.
+
+    With `expandable`, leading sizes may be missing or one.
+    """
     if not isinstance(value, Tensor):
         raise AssertionError(f"{words} returned {type(value).__name__}, not a tensor")
     expect(value.dtype == dtype, f"{words} returned {value.dtype} for {dtype} arguments: make constants with `like.new_tensor(...)`")
     if expandable:
-        try:
-            return value.expand(shape)
-        except RuntimeError:
-            raise AssertionError(f"{words} returned shape {tuple(value.shape)}, which does not expand to {shape}") from None
+        missing = len(shape) - value.ndim
+        fits = missing >= 0 and all(size in {1, full} for size, full in zip(value.shape[:-2], shape[missing:-2], strict=True))
+        expect(fits and value.shape[-2:] == shape[-2:], f"{words} returned shape {tuple(value.shape)} instead of {shape}")
+        return value.expand(shape)
     expect(tuple(value.shape) == shape, f"{words} returned shape {tuple(value.shape)} instead of {shape}")
     return value

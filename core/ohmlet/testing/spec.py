@@ -63,7 +63,7 @@ class SpecTests:
                 )
 
     def test_is_a_value(self, spec: Spec) -> None:
-        """Two specs with the same settings are equal and hash alike."""
+        """Two specs with the same settings are equal and hash alike, two with different numbers are not."""
         again = evolve(spec)
         expect(
             again == spec, f"{spec!r} does not equal a copy of itself: leave attrs' equality on, and keep what has none out of the fields"
@@ -74,6 +74,17 @@ class SpecTests:
             raise AssertionError(
                 f"{type(spec).__name__} cannot be hashed ({error}): use tuples for lists and frozen attrs classes for mappings"
             ) from error
+
+        for path, holder, attribute in _own_fields(spec):
+            value, name = getattr(holder, attribute.name), attribute.name
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                continue
+            for other in {value + 1, value - 1, value / 2 + 0.01} - {value}:
+                try:
+                    changed = evolve(holder, **{name: other})
+                except ValueError:
+                    continue
+                expect(changed != holder, f"specs whose '{path}' is {value!r} and {other!r} compare equal: leave attrs' equality on")
 
     def test_copies_and_pickles(self, spec: Spec) -> None:
         """Deep copies and pickles are equal to the spec."""

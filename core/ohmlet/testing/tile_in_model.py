@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ohmlet.chip import program
 from ohmlet.config.analog import AnalogConfig, Mapping
-from ohmlet.convert import convert
+from ohmlet.conversion import convert
 from ohmlet.errors import UnprogrammedWarning
 from ohmlet.interfaces.noise_model import ConductanceWindow, NoiseModel
 from ohmlet.interfaces.tile import ProgrammableTile, Tile

@@ -1,0 +1,76 @@
+"""Every plugin of this distribution passes the kit of its kind, as it is and with settings that switch its physics on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ohmlet.config import structure
+from ohmlet.errors import PluginError
+from ohmlet.registry import KINDS, registry
+from ohmlet.testing import kit_tests, kits, run_kit
+
+WITH_KIT = sorted(kits())
+
+BUILT_IN = [
+    (kind, name) for kind in WITH_KIT for name, entries in registry(kind).entries().items() for entry in entries if entry.dist == "ohmlet"
+]
+
+CONVERTERS = {"dac": {"bits": 8, "rounding": "stochastic"}, "adc": {"bits": 8, "bound": 8.0, "rounding": "stochastic"}}
+EVERYTHING = {
+    "forward": {
+        **CONVERTERS,
+        "input_range": {"type": "learned", "init": 0.9, "init_batches": 2},
+        "out_noise": 0.04,
+        "weight_noise": {"type": "additive_constant", "std": 0.02},
+    },
+    "training": {"modifier": {"type": "add_normal", "std": 0.08}, "clip": {"type": "layer_gaussian", "sigma": 2.0}},
+    "conductance_converter": {"type": "single_pair", "g_max_uS": 40.0, "g_min_uS": 2.0},
+    "noise_model": {"type": "pcm", "prog_noise_scale": 4.0},
+    "drift_compensation": "global",
+}
+
+VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
+    ("noise_model", "pcm", {"prog_noise_scale": 4.0, "read_noise_scale": 4.0, "drift_scale": 4.0}),
+    ("noise_model", "pcm", {"prog_noise_scale": 0.0, "read_noise_scale": 0.0, "drift_scale": 0.0}),
+    ("noise_model", "pcm", {"t_0": 1e-6, "t_read": 1.0}),
+    ("conductance_converter", "single_pair", {"g_max_uS": 40.0, "g_min_uS": 2.0}),
+    ("tile", "inference", EVERYTHING),
+    ("tile", "inference", {"forward": {"input_range": "none", **CONVERTERS, "out_noise": 0.1}, "noise_model": "pcm"}),
+    ("tile", "inference", {"forward": {"input_range": {"type": "fixed", "value": 0.7}, "dac": {"levels": 9}}}),
+    ("tile", "inference", {"forward": {"dac": None, "adc": {"bound": 1.5}}, "training": {"clip": {"type": "fixed_value", "value": 0.5}}}),
+]
+
+
+def failures(kind: str, spec: Any) -> list[str]:
+    return [f"{result.name}: {result.message}" for result in run_kit(kind, spec) if not result.passed]
+
+
+@pytest.mark.parametrize(("kind", "name"), BUILT_IN)
+def test_built_in_passes_its_kit(kind: str, name: str) -> None:
+    assert not failures(kind, registry(kind).get(name)())
+
+
+@pytest.mark.parametrize(("kind", "name", "settings"), VARIANTS)
+def test_built_in_passes_its_kit_with_other_settings(kind: str, name: str, settings: dict[str, Any]) -> None:
+    spec = structure({"type": name, **settings}, registry(kind).base())
+    assert not failures(kind, spec)
+
+
+@pytest.mark.parametrize("kind", WITH_KIT)
+def test_kit_tests_are_not_skipped_for_all(kind: str) -> None:
+    """A test that is skipped for every built-in tests nothing."""
+    specs = [registry(kind).get(name)() for of, name in BUILT_IN if of == kind]
+    skipped = [{result.name for result in run_kit(kind, spec) if result.skipped} for spec in specs]
+    assert not set.intersection(*skipped)
+
+
+def test_every_kind_with_a_built_in_has_a_kit() -> None:
+    for kind in sorted(KINDS):
+        built_in = [entry for entries in registry(kind).entries().values() for entry in entries if entry.dist == "ohmlet"]
+        if built_in:
+            assert kit_tests(kind)
+        else:
+            with pytest.raises(PluginError, match=f"kind '{kind}' has no conformance kit"):
+                kit_tests(kind)
