@@ -51,7 +51,7 @@ class Stream(NamedTuple):
 
     def uniform(self, purpose: str, like: Tensor) -> Tensor:
         """Return independent uniforms in (0, 1), shaped as `normal`."""
-        return self._draw(philox_uniform, purpose, like)
+        return self._draw(philox_uniform, f"uniform {purpose}", like)
 
     def _draw(self, op: Callable[..., Tensor], purpose: str, like: Tensor) -> Tensor:
         word = purpose_word(f"{self.path}/{purpose}")
