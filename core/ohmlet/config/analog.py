@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping as AnyMapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,7 +35,12 @@ class Mapping:
     max_out: int = integer(512, "largest number of outputs of a crossbar; 0 is no limit", ge=0)
     omega: float = number(1.0, "largest |weight| on a crossbar as a fraction of its range", gt=0.0, le=1.0)
     scales: str = one_of("columnwise", ("none", "tilewise", "columnwise"), "over what the largest weight is taken")
+    max_scale_range: float = number(math.inf, "largest over smallest column-wise scale of a crossbar", ge=1.0, infinite=True)
     bias: str = one_of("digital", ("digital", "analog"), "added digitally, or a further crossbar column driven by 1")
+
+    def __attrs_post_init__(self) -> None:
+        if self.max_scale_range < math.inf and self.scales != "columnwise":
+            raise ConfigError(f"max_scale_range {self.max_scale_range!r} has no effect with scales {self.scales}: leave it out")
 
 
 def _known_engine(_: object, __: object, value: object) -> None:

@@ -90,6 +90,7 @@ def _yaml(text: str) -> Any:
         raise ConfigError("not YAML 1.2: leave the %YAML line out")
     reader = YAML(typ="safe", pure=True)
     reader.Constructor = Checked
+    reader.composer.warn_double_anchors = False  # YAML lets a name be given anew
     try:
         return reader.load(text)
     except (ConfigError, RecursionError):
@@ -188,6 +189,8 @@ def dumps(value: Mapping[str, Any], form: str) -> str:
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.width = 120
+    # The writer takes these marks for text and the reader for line ends; escaped, they survive.
+    yaml.allow_unicode = not re.search("[\x85\u2028\u2029\ufeff]", json.dumps(_spelled(value), ensure_ascii=False))
     out = io.StringIO()
     yaml.dump(value, out)
     return out.getvalue()

@@ -6,6 +6,7 @@ import functools
 import math
 import types
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from attrs import NOTHING, Attribute, field, fields, has
@@ -13,6 +14,7 @@ from attrs import Converter as AttrsConverter
 from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.errors import ForbiddenExtraKeysError
 
+from ohmlet.config.files import FORMATS
 from ohmlet.errors import ConfigError, OhmletError, PluginError, shortened
 from ohmlet.registry import did_you_mean, registry
 from ohmlet.spec import Spec
@@ -23,6 +25,7 @@ T = TypeVar("T")
 
 MOST_KEYS = 8
 """Unknown keys told one by one; more are counted."""
+MOST_PROBLEMS = 40
 
 
 def is_interface(cls: Any) -> bool:
@@ -36,6 +39,12 @@ def is_family(annotation: Any) -> bool:
         return False
     members = [arm for arm in get_args(annotation) if arm is not type(None)]
     return bool(members) and all(hasattr(arm, "type_name") for arm in members)
+
+
+def is_listed(annotation: Any) -> bool:
+    """Whether an annotation is a tuple of any length, which configs write as a list."""
+    origin: Any = get_origin(annotation)
+    return origin is tuple and get_args(annotation)[1:] == (...,)
 
 
 def _number(value: Any, _: Any) -> float:
@@ -167,6 +176,18 @@ def converter() -> Converter:
     made.register_structure_hook_func(
         lambda annotation: get_origin(annotation) in {Union, types.UnionType} and set(get_args(annotation)) == {float, str}, _number_or_text
     )
+
+    def listed(annotation: Any) -> Callable[[Any, Any], Any]:
+        inner = made.get_structure_hook(list[get_args(annotation)[0]])  # type: ignore[misc]
+
+        def hook(value: Any, _: Any) -> Any:
+            if not isinstance(value, list | tuple):
+                raise TypeError(f"expected a list, got {shortened(value)}")
+            return tuple(inner(value, list))
+
+        return hook
+
+    made.register_structure_hook_factory(is_listed, listed)
     made.register_structure_hook_factory(is_interface, _by_name)
     made.register_structure_hook_factory(is_family, _by_type_name)
     return made
@@ -185,7 +206,7 @@ def _words(error: BaseException, cls: type | None) -> str:
         if len(unknown) > MOST_KEYS:
             lines.append(f"{len(unknown) - MOST_KEYS} further unknown keys")
         return "\n".join(lines)
-    if isinstance(error, KeyError) and not isinstance(error, OhmletError):
+    if isinstance(error, KeyError) and not isinstance(error, OhmletError) and error.args:
         return f"missing key {error.args[0]!r}"
     if isinstance(error, RecursionError):
         return "nested too deeply"
@@ -200,10 +221,10 @@ def structure(value: Any, cls: type[T], path: str = "config") -> T:
         lines: list[str] = []
         for line in transform_error(error, path="", format_exception=_words):
             words, _, where = line.rpartition(" @ ")
-            # A file's name ends where its dots do not lead into the config.
-            place = f"{path}: {where[1:]}" if where and "." in path else f"{path}{where}"
+            place = f"{path}: {where[1:]}" if where and Path(path).suffix.lower() in FORMATS else f"{path}{where}"
             lines.extend(f"{part} @ {place}" for part in words.split("\n"))
-        raise ConfigError(*lines) from None
+        further = len(lines) - MOST_PROBLEMS
+        raise ConfigError(*lines[:MOST_PROBLEMS], *([f"{further} further problems @ {path}"] if further > 0 else [])) from None
     except (TypeError, ValueError, OhmletError, RecursionError) as error:
         raise ConfigError(*(f"{part} @ {path}" for part in _words(error, cls).split("\n"))) from None
 

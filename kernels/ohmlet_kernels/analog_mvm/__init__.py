@@ -1,5 +1,5 @@
-"""The analog matrix-vector product: scaling, DAC, product, noise, ADC."""
+"""The analog matrix-vector product: scaling, DAC, array, ADC, bound management."""
 
-from ohmlet_kernels.analog_mvm.settings import MVM
+from ohmlet_kernels.analog_mvm.settings import MVM, Variation
 
-__all__ = ["MVM"]
+__all__ = ["MVM", "Variation"]

@@ -12,7 +12,7 @@ from ohmlet.spec import integer, number, one_of
 __all__ = ["ADC", "DAC"]
 
 
-def check(bits: int | None, levels: int | None, bound: float, rounding: str) -> None:
+def check(bits: int | None, levels: float | None, bound: float, rounding: str) -> None:
     """Raise ConfigError for settings that contradict each other or have no effect."""
     if bits is not None and levels is not None:
         raise ConfigError(f"'bits' and 'levels' both state the resolution ({bits} bits are {2**bits - 2} levels): give one of them")
@@ -24,7 +24,7 @@ def check(bits: int | None, levels: int | None, bound: float, rounding: str) -> 
         raise ConfigError("a resolution needs a finite 'bound', whose range it divides")
 
 
-def step(bits: int | None, levels: int | None, bound: float) -> float:
+def step(bits: int | None, levels: float | None, bound: float) -> float:
     """Return the quantisation step, 2 bound / levels with levels = 2^bits - 2, or 0 without resolution."""
     count = levels if bits is None else 2**bits - 2
     return 0.0 if count is None else 2.0 * bound / count
@@ -35,7 +35,7 @@ class DAC:
     """Digital-to-analog converter of the inputs: v = clip(round(x / step) step, +-bound), step = 2 bound / (2^bits - 2)."""
 
     bits: int | None = integer(None, "resolution; 8 bits are 254 steps over the range", unit="bit", ge=2, le=24)
-    levels: int | None = integer(None, "steps over the range, instead of bits", ge=1)
+    levels: float | None = number(None, "steps over the range, instead of bits; need not be whole", ge=1.0)
     bound: float = number(1.0, "largest input, relative to the input range", gt=0.0, infinite=True)
     rounding: str = one_of("nearest", ("nearest", "stochastic"), "half to even, or up with the probability of the remainder")
 
@@ -53,7 +53,7 @@ class ADC:
     """Analog-to-digital converter of the outputs: z = clip(round(y / step) step, +-bound), step = 2 bound / (2^bits - 2)."""
 
     bits: int | None = integer(None, "resolution; 8 bits are 254 steps over the range", unit="bit", ge=2, le=24)
-    levels: int | None = integer(None, "steps over the range, instead of bits", ge=1)
+    levels: float | None = number(None, "steps over the range, instead of bits; need not be whole", ge=1.0)
     bound: float = number(12.0, "largest output, in units of one full input times one full weight", gt=0.0, infinite=True)
     rounding: str = one_of("nearest", ("nearest", "stochastic"), "half to even, or up with the probability of the remainder")
 

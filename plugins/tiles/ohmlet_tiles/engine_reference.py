@@ -19,8 +19,9 @@ class ReferenceEngine(Engine):
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         """Return the reference kernels."""
         from ohmlet_kernels.analog_mvm.reference import analog_mvm
+        from ohmlet_kernels.time_coded_mvm.reference import time_coded_mvm
 
-        return {"analog_mvm": analog_mvm}
+        return {"analog_mvm": analog_mvm, "time_coded_mvm": time_coded_mvm}
 
     def preference(self, device_type: str) -> int | None:
         """Return the lowest preference on every device."""

@@ -6,7 +6,7 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from ohmlet.interfaces.tile import Site, Tile
-from ohmlet_kernels.analog_mvm.reference import product
+from ohmlet_kernels.analog_mvm.nonideal import product
 from ohmlet_kernels.noise import Stream
 
 __all__ = ["Ideal", "IdealCrossbar"]

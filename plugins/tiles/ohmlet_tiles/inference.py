@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from attrs import frozen
 from torch import Tensor, nn
 
@@ -12,55 +10,13 @@ from ohmlet.interfaces.conductance_converter import ConductanceConverter
 from ohmlet.interfaces.drift_compensation import DriftCompensation
 from ohmlet.interfaces.noise_model import NoiseModel
 from ohmlet.interfaces.tile import ProgrammableTile, Site
-from ohmlet.spec import number
-from ohmlet_kernels.analog_mvm import MVM
 from ohmlet_kernels.noise import Stream
-from ohmlet_tiles.converters import ADC, DAC
-from ohmlet_tiles.input_range import AbsMax, Fixed, InputRange, Learned, LearnedRange
-from ohmlet_tiles.weight_training import AddNormal, Clip
+from ohmlet_tiles.analog_pass import AnalogPass
+from ohmlet_tiles.pass_equations import pass_equations
+from ohmlet_tiles.pass_module import PassModule, with_backward
+from ohmlet_tiles.training import Training
 
-__all__ = ["AdditiveConstant", "Forward", "Inference", "InferenceCrossbar", "Training"]
-
-
-@frozen(kw_only=True)
-class AdditiveConstant:
-    """Read noise of the weights, equal for all: y_i += std ||v|| xi_i, drawn anew for each input vector."""
-
-    type_name: ClassVar[str] = "additive_constant"
-    std: float = number(0.01, "standard deviation of a normalised weight", ge=0.0)
-
-
-@frozen(kw_only=True)
-class Forward:
-    """The analog matrix-vector product of a forward pass; a part left out is ideal."""
-
-    dac: DAC | None = part(DAC | None, "converter of the inputs", None)
-    adc: ADC | None = part(ADC | None, "converter of the outputs", None)
-    input_range: InputRange = part(InputRange, "what a full-scale input stands for", "abs_max")
-    out_noise: float = number(0.0, "noise of an output, in units of one full input times one full weight", ge=0.0)
-    weight_noise: AdditiveConstant | None = part(AdditiveConstant | None, "read noise of the weights", None)
-
-    def settings(self) -> MVM:
-        """Return the numbers that the kernel needs."""
-        dac, adc = self.dac, self.adc
-        return MVM(
-            in_step=dac.step if dac else 0.0,
-            in_bound=dac.bound if dac else float("inf"),
-            in_stochastic=dac is not None and dac.rounding == "stochastic",
-            out_noise=self.out_noise,
-            w_noise=self.weight_noise.std if self.weight_noise else 0.0,
-            out_step=adc.step if adc else 0.0,
-            out_bound=adc.bound if adc else float("inf"),
-            out_stochastic=adc is not None and adc.rounding == "stochastic",
-        )
-
-
-@frozen(kw_only=True)
-class Training:
-    """What hardware-aware training adds to the forward pass."""
-
-    modifier: AddNormal | None = part(AddNormal | None, "weight noise in training", None)
-    clip: Clip | None = part(Clip | None, "bound of the weights", None)
+__all__ = ["Inference", "InferenceCrossbar"]
 
 
 @frozen(kw_only=True)
@@ -70,7 +26,8 @@ class Inference(ProgrammableTile):
     References: Rasch et al., Nat. Commun. 14, 5282 (2023), doi:10.1038/s41467-023-40770-4.
     """
 
-    forward: Forward = part(Forward, "the matrix-vector product", {})
+    forward: AnalogPass = part(AnalogPass, "the matrix-vector product", {})
+    backward: AnalogPass | None = part(AnalogPass | None, "the transposed product that gradients take; exact if left out", None)
     training: Training = part(Training, "hardware-aware training", {})
     conductance_converter: ConductanceConverter = part(ConductanceConverter, "weights to conductances", "single_pair")
     noise_model: NoiseModel | None = part(NoiseModel | None, "programming noise, drift and read noise", None)
@@ -82,23 +39,13 @@ class Inference(ProgrammableTile):
 
     def equations(self) -> tuple[str, ...]:
         """Return the forward pass as equations with its values."""
-        f, s = self.forward, self.forward.settings()
-        scale = {"none": "1", "abs_max": "max_j |x_j|, per input vector", "learned": "learned per crossbar"}
-        r = f"{f.input_range.value:g}" if isinstance(f.input_range, Fixed) else scale[f.input_range.type_name]
-        lines = [f"r = {r}"]
-
-        def converted(name: str, inner: str, step: float, bound: float, stochastic: bool) -> str:
-            rounded = f"{'stochastic_round' if stochastic else 'round'}({inner} / {step:.6g}) {step:.6g}" if step else inner
-            return f"{name} = clip({rounded}, ±{bound:g})" if bound < float("inf") else f"{name} = {rounded}"
-
-        lines.append(converted("v_j", "(x_j / r)", s.in_step, s.in_bound, s.in_stochastic))
-        noise = (f" + {s.w_noise:g} ||v|| xi_i" if s.w_noise else "") + (f" + {s.out_noise:g} xi'_i" if s.out_noise else "")
-        lines.append(f"y_i = sum_j w_ij v_j{noise}")
-        lines.append(converted("z_i", "(y_i)", s.out_step, s.out_bound, s.out_stochastic) + ", output r z_i")
-        if self.training.modifier:
-            lines.append(f"training: w + {self.training.modifier.std:g} max|w| xi, drawn once per optimizer step")
-        if self.training.clip:
-            lines.append(f"training: weights clipped, {self.training.clip}")
+        lines = list(pass_equations(self.forward))
+        if self.backward is not None:
+            lines += [f"gradients: {line}" for line in pass_equations(self.backward)]
+        training = self.training
+        lines += [f"training: weights {each}" for each in (training.clip, training.modifier) if each is not None]
+        if training.drop_connect:
+            lines.append(f"training: weights read as zero with probability {training.drop_connect:g}")
         return tuple(lines)
 
 
@@ -108,31 +55,14 @@ class InferenceCrossbar(nn.Module):
     def __init__(self, tile: Inference, site: Site) -> None:
         super().__init__()
         self.tile, self.site = tile, site
-        self.settings = tile.forward.settings()
-        scaling = tile.forward.input_range
-        self.input_range = LearnedRange(scaling) if isinstance(scaling, Learned) else None
+        self.forward_pass = PassModule(tile.forward, site, "forward", tile.conductance_converter)
+        self.backward_pass = PassModule(tile.backward, site, "backward", tile.conductance_converter) if tile.backward is not None else None
 
     def constrain(self, weight: Tensor) -> Tensor:
         """Return the layer's weights [..., out, in] clipped as `training.clip` says."""
-        return self.tile.training.clip.constrain(weight) if self.tile.training.clip else weight
+        return self.tile.training.constrain(weight)
 
     def mvm(self, x: Tensor, w: Tensor, noise: Stream) -> Tensor:
         """Return w x [..., S, R, out] for inputs [..., S, R, in] and normalised weights [..., out, in]."""
-        scale: Tensor | None = None
-        scaling = self.tile.forward.input_range
-        if self.input_range is not None:
-            x, scale = self.input_range(x)
-        elif isinstance(scaling, AbsMax):
-            scale = x.detach().abs().amax(-1, keepdim=True)
-            scale = scale.masked_fill(scale == 0, 1.0)
-        elif isinstance(scaling, Fixed):
-            scale = torch_scalar(scaling.value, x)
-        if self.training and self.tile.training.modifier is not None:
-            w = self.tile.training.modifier.modify(w, noise)
-        y: Tensor = self.site.kernel("analog_mvm", x.device.type)(x, w, scale, self.settings, noise)
-        return y
-
-
-def torch_scalar(value: float, like: Tensor) -> Tensor:
-    """Return a number as a tensor of `like`'s dtype and device."""
-    return like.new_full((), value)
+        w = self.tile.training.modified(w, noise, self.training)
+        return with_backward(self.forward_pass, self.backward_pass, x, w, noise)

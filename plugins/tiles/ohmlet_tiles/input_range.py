@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import torch
@@ -9,8 +10,9 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from ohmlet.spec import integer, number
+from ohmlet_kernels.analog_mvm.scaling import running_abs_max
 
-__all__ = ["AbsMax", "Fixed", "InputRange", "Learned", "LearnedRange", "Unscaled"]
+__all__ = ["AbsMax", "AbsMaxSum", "AverageAbsMax", "Fixed", "InputRange", "Learned", "LearnedRange", "Max", "RunningRange", "Unscaled"]
 
 
 @frozen(kw_only=True)
@@ -25,6 +27,36 @@ class AbsMax:
     """Each input vector is divided by its largest |x| and the outputs are multiplied by it; no gradient flows through the scale."""
 
     type_name: ClassVar[str] = "abs_max"
+    limit: float = number(math.inf, "largest scale; larger inputs clip at the DAC's bound", gt=0.0, infinite=True)
+
+
+@frozen(kw_only=True)
+class Max:
+    """Each input vector is divided by its largest x, the sign counted; vectors without a positive entry give outputs of zero."""
+
+    type_name: ClassVar[str] = "max"
+    limit: float = number(math.inf, "largest scale; larger inputs clip at the DAC's bound", gt=0.0, infinite=True)
+
+
+@frozen(kw_only=True)
+class AbsMaxSum:
+    """Each input vector is divided by the scale under which no output can pass the ADC's bound, were all weights `assumed_w_max`.
+
+    s = max(m, q), m = max|x|, q = max(sum of positive x, -sum of negative x) assumed_w_max / bound, at most m max_in_resolution / DAC step.
+    """
+
+    type_name: ClassVar[str] = "abs_max_sum"
+    limit: float = number(math.inf, "largest m", gt=0.0, infinite=True)
+    assumed_w_max: float = number(0.6, "largest |weight| that the scale assumes", gt=0.0, le=1.0)
+    max_in_resolution: float = number(0.25, "coarsest DAC step, as a part of full scale", gt=0.0)
+
+
+@frozen(kw_only=True)
+class AverageAbsMax:
+    """Input vectors are divided by a running average of their largest |x|: a <- (1 - decay) a + decay max|x|, vector by vector."""
+
+    type_name: ClassVar[str] = "average_abs_max"
+    decay: float = number(1e-3, "weight of the newest vector", gt=0.0, lt=1.0)
 
 
 @frozen(kw_only=True)
@@ -51,7 +83,7 @@ class Learned:
     min_unclipped: float = number(0.95, "fraction of unclipped inputs above which the decay acts", ge=0.0, le=1.0)
 
 
-InputRange = Unscaled | AbsMax | Fixed | Learned
+InputRange = Unscaled | AbsMax | Max | AbsMaxSum | AverageAbsMax | Fixed | Learned
 
 
 class _Clip(torch.autograd.Function):
@@ -108,3 +140,19 @@ class LearnedRange(nn.Module):
         r = (self.start + shift).abs().clamp_min(torch.finfo(torch.float32).tiny)
         clipped: Tensor = _Clip.apply(x, r.to(x.dtype), self.settings.decay, self.settings.min_unclipped)  # type: ignore[no-untyped-call]
         return clipped, r.detach().to(x.dtype)
+
+
+class RunningRange(nn.Module):
+    """State of a running average of the inputs' largest |x|; it moves in training and in evaluation, as the periphery's register does."""
+
+    def __init__(self, settings: AverageAbsMax) -> None:
+        super().__init__()
+        self.settings = settings
+        self.average: Tensor
+        self.register_buffer("average", torch.tensor(-1.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the scale [S, R, 1] of each vector of x [..., S, R, in] in order."""
+        scales, last = running_abs_max(x, self.average, self.settings.decay)
+        self.average.copy_(last)
+        return scales

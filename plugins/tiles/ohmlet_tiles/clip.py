@@ -1,4 +1,4 @@
-"""What hardware-aware training does to weights: clipping before they are mapped, noise while they are used."""
+"""Weight clipping inside the forward pass, so that no optimizer, trainer or sharding can skip it."""
 
 from __future__ import annotations
 
@@ -9,25 +9,8 @@ from attrs import frozen
 from torch import Tensor
 
 from ohmlet.spec import number
-from ohmlet_kernels.noise import Stream
 
-__all__ = ["AddNormal", "Clip", "FixedValue", "LayerGaussian"]
-
-
-@frozen(kw_only=True)
-class AddNormal:
-    """Adds std max|w| xi to the crossbar's weights in training, one draw per optimizer step for all samples, micro-batches and ranks.
-
-    The gradient of the weights is that of the clean ones; the gradient of the inputs sees the noisy ones.
-    """
-
-    type_name: ClassVar[str] = "add_normal"
-    std: float = number(0.08, "noise relative to the crossbar's largest |weight|", ge=0.0)
-
-    def modify(self, w: Tensor, noise: Stream) -> Tensor:
-        """Return weights [..., out, in] with noise."""
-        largest = w.detach().abs().amax((-2, -1), keepdim=True)
-        return w + self.std * largest * noise.shared().normal("modifier", w)
+__all__ = ["AverageChannelMax", "Clip", "FixedValue", "LayerGaussian"]
 
 
 class _ClipInward(torch.autograd.Function):
@@ -62,17 +45,19 @@ def clip(w: Tensor, bound: Tensor) -> Tensor:
 
 @frozen(kw_only=True)
 class LayerGaussian:
-    """Clips a crossbar's weights to +-sigma standard deviations, inside the forward pass, so that no optimizer can skip it."""
+    """Clips a crossbar's weights to +-sigma standard deviations, or to +-`at_most` where that is less."""
 
     type_name: ClassVar[str] = "layer_gaussian"
     sigma: float = number(2.5, "bound in standard deviations of the crossbar's weights", gt=0.0)
+    at_most: float | None = number(None, "largest bound, in model units", gt=0.0)
 
     def constrain(self, w: Tensor) -> Tensor:
         """Return clipped weights [..., out, in]."""
         if w.shape[-1] * w.shape[-2] < 2:
             return w
         spread = w.detach().std((-2, -1), keepdim=True)
-        return clip(w, torch.where(spread > 0, self.sigma * spread, torch.inf))
+        bound = torch.where(spread > 0, self.sigma * spread, torch.inf)
+        return clip(w, bound if self.at_most is None else bound.clamp_max(self.at_most))
 
 
 @frozen(kw_only=True)
@@ -87,4 +72,18 @@ class FixedValue:
         return clip(w, torch.full((), self.value, dtype=w.dtype, device=w.device))
 
 
-Clip = LayerGaussian | FixedValue
+@frozen(kw_only=True)
+class AverageChannelMax:
+    """Clips a crossbar's weights to the mean over outputs of each output's largest |w|, or to `at_most` where that is less."""
+
+    type_name: ClassVar[str] = "average_channel_max"
+    at_most: float | None = number(None, "largest bound, in model units", gt=0.0)
+
+    def constrain(self, w: Tensor) -> Tensor:
+        """Return clipped weights [..., out, in]."""
+        bound = w.detach().abs().amax(-1, keepdim=True).mean(-2, keepdim=True)
+        bound = torch.where(bound > 0, bound, torch.inf)
+        return clip(w, bound if self.at_most is None else bound.clamp_max(self.at_most))
+
+
+Clip = LayerGaussian | FixedValue | AverageChannelMax

@@ -1,0 +1,1 @@
+"""Other simulators: reading their settings, and replaying their numbers."""

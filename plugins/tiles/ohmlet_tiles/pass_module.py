@@ -1,0 +1,105 @@
+"""The module behind one analog pass: the state of its input scaling, and the product itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ohmlet.errors import ConfigError
+from ohmlet.interfaces.conductance_converter import ConductanceConverter
+from ohmlet.interfaces.tile import Site
+from ohmlet_kernels.analog_mvm import Variation
+from ohmlet_kernels.analog_mvm.scaling import abs_max, abs_max_sum, signed_max
+from ohmlet_kernels.noise import Stream
+from ohmlet_tiles.analog_pass import AnalogPass
+from ohmlet_tiles.input_range import AbsMax, AbsMaxSum, AverageAbsMax, Fixed, Learned, LearnedRange, Max, RunningRange
+
+__all__ = ["PassModule", "with_backward"]
+
+
+class PassModule(nn.Module):
+    """Computes one analog pass; `variation` overrules what the crossbar's key would give, for crossbars that were measured."""
+
+    def __init__(self, settings: AnalogPass, site: Site, name: str, converter: ConductanceConverter | None = None) -> None:
+        super().__init__()
+        self.settings, self.site, self.name = settings, site, name
+        self.numbers = settings.settings()
+        if name == "backward":
+            self.numbers = self.numbers._replace(bound_management=False)
+        self.variation: Variation | None = None
+        self.coded, self.converter = settings.time_coded(), converter
+        if self.coded is not None and (converter is None or converter.devices != 2):
+            raise ConfigError(f"ir_drop time_dependent needs a conductance_converter of one device pair per weight, not {converter}")
+        scaling = settings.input_range
+        self.range = LearnedRange(scaling) if isinstance(scaling, Learned) else None
+        self.running = RunningRange(scaling) if isinstance(scaling, AverageAbsMax) else None
+
+    def scaled(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the inputs, clipped by a learned range, and the scale [..., S, R, 1] that they are divided by."""
+        scaling = self.settings.input_range
+        if self.range is not None:
+            clipped, r = self.range(x)
+            return clipped, r
+        if self.running is not None:
+            return x, self.running(x)
+        if isinstance(scaling, AbsMax):
+            return x, abs_max(x, scaling.limit)
+        if isinstance(scaling, Max):
+            return x, signed_max(x, scaling.limit)
+        if isinstance(scaling, AbsMaxSum):
+            return x, abs_max_sum(x, self.numbers, scaling.limit)
+        if isinstance(scaling, Fixed):
+            return x, x.new_full((), scaling.value)
+        return x, None
+
+    def product(self, x: Tensor, scale: Tensor | None, w: Tensor, noise: Stream) -> Tensor:
+        """Return w x [..., S, R, out] of inputs [..., S, R, in] with their scale and weights [..., out, in]."""
+        kernel = self.site.kernel
+        if self.coded is not None and self.converter is not None:
+            window = self.converter.window
+            plus, minus = self.converter.to_conductances(w)
+            coded: Tensor = kernel("time_coded_mvm", x.device.type)(
+                x, plus, minus, window.g_max - window.g_min, scale, self.numbers, self.coded, noise
+            )
+            return coded
+        fixed = self.variation
+        if fixed is None:
+            fixed = self.settings.variation(w, noise.key, self.name, self.name == "backward")
+        y: Tensor = kernel("analog_mvm", x.device.type)(x, w, scale, self.numbers, noise, fixed)
+        return y
+
+    def forward(self, x: Tensor, w: Tensor, noise: Stream) -> Tensor:
+        """Return w x [..., S, R, out] of inputs [..., S, R, in] and weights [..., out, in]."""
+        x, scale = self.scaled(x)
+        return self.product(x, scale, w, noise)
+
+
+class _Route(torch.autograd.Function):
+    """Adds nothing to the output and reads the crossbar transposed for the gradient of the inputs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, w: Tensor, transposed: PassModule, noise: Stream) -> Tensor:
+        ctx.save_for_backward(w)
+        ctx.transposed, ctx.noise = transposed, noise
+        return torch.zeros_like(y)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (w,) = ctx.saved_tensors
+        gradient = ctx.transposed(grads[0], w.mT, ctx.noise.child("backward"))
+        return gradient, None, None, None, None
+
+
+def with_backward(forward: PassModule, backward: PassModule | None, x: Tensor, w: Tensor, noise: Stream) -> Tensor:
+    """Return the forward pass whose input gradient, unless `backward` is None, comes from the transposed analog pass.
+
+    The gradient of the weights stays exact; that of inputs which clip passes unmasked, as the hardware knows nothing of it.
+    """
+    if backward is None:
+        return forward(x, w, noise)  # type: ignore[no-any-return]
+    clipped, scale = forward.scaled(x)
+    y = forward.product(clipped.detach(), scale, w, noise)
+    routed: Tensor = _Route.apply(clipped, y.detach(), w.detach(), backward, noise)  # type: ignore[no-untyped-call]
+    return y + routed
