@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -14,10 +15,15 @@ from ohmlet.config.analog import AnalogConfig
 from ohmlet.errors import ConfigError, OrderError, UnprogrammedWarning
 from ohmlet.interfaces.tile import ProgrammableTile, Site
 from ohmlet.nn.kernels import kernels_of
+from ohmlet.nn.mapping import weight_scales
 from ohmlet_kernels.noise import Stream
 from ohmlet_kernels.noise import key as stream_key
+from ohmlet_kernels.recompute import recomputing
 
-__all__ = ["AnalogArray", "Block", "Mapped", "ReadState"]
+__all__ = ["AnalogArray", "Block", "Call", "Mapped", "ReadState"]
+
+STEP_BITS = 40
+"""Time steps are numbered in the bits of an ordinal above these: room for 2^40 samples of 2^23 steps."""
 
 
 class Block(NamedTuple):
@@ -43,7 +49,19 @@ class ReadState:
         self.weights, self.factors, self.keys, self.path, self.instances = weights, factors, keys, path, instances
         self.samples = 0
         self.rows = 0
-        """Rows of the first size that the running call feeds in, all instances together; 0 outside a call."""
+        """Samples that the running call feeds in, all instances together; 0 outside a call."""
+        self.batch_dim = 0
+        """Which size of the model's inputs counts them."""
+
+
+class Call(NamedTuple):
+    """One call of an array: its weights mapped and its samples numbered, for one product or for one per time step."""
+
+    weights: list[Mapped]
+    factors: list[Tensor | None]
+    """Of the drift compensation, per crossbar."""
+    noise: list[Stream]
+    bias: Tensor | None
 
 
 def parts(size: int, largest: int) -> list[int]:
@@ -88,6 +106,8 @@ class AnalogArray(nn.Module):
         for counter in ("trained_samples", "evaluated_samples", "steps"):
             self.register_buffer(counter, torch.zeros(1, dtype=torch.int64))
         self.read: ReadState | None = None
+        # Of the latest forward passes, last first: checkpointing runs them again in that order, inside backward.
+        self._bases: deque[Tensor] = deque(maxlen=256)
 
     def extra_repr(self) -> str:
         """Return what `print(model)` shows."""
@@ -105,12 +125,9 @@ class AnalogArray(nn.Module):
         part = matrix[..., block.first_out : block.last_out, block.first_in : block.last_in]
         constrain = getattr(crossbar, "constrain", None)
         part = part if constrain is None else constrain(part)
-        scales, omega = self.config.mapping.scales, self.config.mapping.omega
-        if scales == "none":
-            return Mapped(part, part.new_ones((1, 1)))
-        largest = part.detach().abs().amax(-1 if scales == "columnwise" else (-2, -1), keepdim=True)
-        scale = torch.where(largest > 0, largest / omega, torch.ones_like(largest))
-        return Mapped(part / scale, scale)
+        m = self.config.mapping
+        scale = weight_scales(part, m.scales, m.omega, m.max_scale_range)
+        return Mapped(part if m.scales == "none" else part / scale, scale)
 
     def mapped_blocks(self, weight: Tensor, bias: Tensor | None) -> Iterator[Mapped]:
         """Yield every block as its crossbar holds it."""
@@ -123,32 +140,43 @@ class AnalogArray(nn.Module):
 
         With a chip's state in place, S counts all instances: x is [instances S, R, ...], instance by instance.
         """
+        return self.multiply(x, self.call(x.shape[0], weight, bias))
+
+    def call(self, rows: int, weight: Tensor, bias: Tensor | None) -> Call:
+        """Map the weights and number the samples of a call with S `rows`, all instances together; advances the counter."""
         read = self.read
         if not self.training and read is None and not torch.compiler.is_compiling():
             self._warn()
-        instances = read.instances if read is not None else None
-        if read is not None and read.rows and x.shape[0] % read.rows:
+        if read is not None and read.rows and (rows % read.rows or (read.batch_dim and rows != read.rows)):
             raise OrderError(
-                f"layer '{self.name}' got {x.shape[0]} rows where all chip instances together feed {read.rows}: its first size is not the "
+                f"layer '{self.name}' got {rows} rows where all chip instances together feed {read.rows}: its first size is not the "
                 "batch; evaluate one instance at a time with chip.at(t).instance(i)"
             )
+        ordinals, path = self._ordinals(rows if read is None or read.instances is None else rows // read.instances)
+        if read is None:
+            weights, keys = list(self.mapped_blocks(weight, bias)), list(self.keys if self.groups > 1 else self.keys[:, 0])
+            factors: list[Tensor | None] = [None] * len(weights)
+        else:
+            weights, keys, factors = read.weights, read.keys, read.factors
+        return Call(weights, factors, [Stream(key, ordinals, self.steps, path) for key in keys], None if self.bias_column else bias)
+
+    def multiply(self, x: Tensor, call: Call, step: int = 0) -> Tensor:
+        """Return y [S, R, groups out] of x [S, R, groups in] with the weights and the noise of a call.
+
+        Time steps of one call share its weights and their noise, and draw all other noise anew.
+        """
         if self.bias_column:
             ones = x.new_ones((*x.shape[:-1], self.groups, 1))
             x = torch.cat((x.unflatten(-1, (self.groups, self.in_features)), ones), dim=-1).flatten(-2)
+        instances = self.read.instances if self.read is not None else None
         if instances is not None:
             x = x.unflatten(0, (instances, x.shape[0] // instances))
         if self.groups > 1:
             x = x.unflatten(-1, (self.groups, x.shape[-1] // self.groups)).movedim(-2, -4)
-        ordinals, path = self._ordinals(x.shape[-3])
         rows: dict[int, Tensor] = {}
-        matrix = self.matrix(weight, bias)
-        for index, (block, crossbar) in enumerate(zip(self.blocks, self.crossbars, strict=True)):
-            if read is None:
-                mapped, factor = self.mapped(matrix, block, crossbar), None
-                key = self.keys[index] if self.groups > 1 else self.keys[index, 0]
-            else:
-                mapped, factor, key = read.weights[index], read.factors[index], read.keys[index]
-            noise = Stream(key, ordinals, self.steps, path)
+        for block, crossbar, mapped, factor, noise in zip(self.blocks, self.crossbars, call.weights, call.factors, call.noise, strict=True):
+            if step and noise.ordinals is not None:
+                noise = noise.at(noise.ordinals + (step << STEP_BITS))
             y = crossbar.mvm(x[..., block.first_in : block.last_in], mapped.w, noise)  # type: ignore[operator]
             y = y * mapped.scale.mT.unsqueeze(-3).to(y.dtype)
             if factor is not None:
@@ -159,7 +187,21 @@ class AnalogArray(nn.Module):
             out = out.movedim(-4, -2).flatten(-2)
         if instances is not None:
             out = out.flatten(0, 1)
-        return out if bias is None or self.bias_column else out + bias
+        out = out if call.bias is None else out + call.bias
+        # As torch's own layers under autocast; scales and noise were worked out in the weights' precision.
+        return out.to(torch.get_autocast_dtype(x.device.type)) if torch.is_autocast_enabled(x.device.type) else out
+
+    def batch_dim(self, x: Tensor) -> int:
+        """Return which size of vectors x [..., in] is the batch: the first, or for a chip whose batch is elsewhere, that one."""
+        at = 0 if self.read is None else self.read.batch_dim
+        if not at or self.read is None or x.ndim <= at + 1 or x.shape[at] != self.read.rows:
+            return 0
+        if x.shape[0] == x.shape[at]:
+            raise OrderError(
+                f"layer '{self.name}' got inputs {tuple(x.shape)}, two of whose sizes could be the batch of {self.read.rows}, all chip "
+                "instances together; evaluate another number of samples at once, or one instance at a time with chip.at(t).instance(i)"
+            )
+        return at
 
     def _ordinals(self, samples: int) -> tuple[Tensor, str]:
         """Return the global ordinals of this call's samples and the path of their noise; advances the counter."""
@@ -167,11 +209,16 @@ class AnalogArray(nn.Module):
         if self.read is not None:
             self.read.samples += samples
             return count + (self.read.samples - samples), self.read.path
+        if self._bases and recomputing():
+            return self._bases.pop() + count, "training"
         counter, path = (self.trained_samples, "training") if self.training else (self.evaluated_samples, "evaluation")
         rank, world = (0, 1)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        ordinals = counter + rank * samples + count
+        base = counter + rank * samples
+        if self.training and not torch.compiler.is_compiling():
+            self._bases.append(base)
+        ordinals = base + count
         counter.add_(world * samples)
         return ordinals, path
 
