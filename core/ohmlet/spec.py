@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import operator
 from abc import ABC
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from attrs import Attribute, field, fields, frozen
 
 from ohmlet.errors import shortened
 
-__all__ = ["Spec", "boolean", "describe", "integer", "number", "one_of"]
+__all__ = ["Spec", "boolean", "describe", "integer", "number", "numbers", "one_of", "table"]
 
 HOLDS: dict[str, Callable[[float, float], bool]] = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
@@ -91,6 +91,52 @@ def integer(default: int | None, doc: str, *, unit: str = "1", ge: int = -(2**63
         _within(bounds, attribute.name, value)
 
     return field(default=default, validator=check, metadata={"unit": unit, "doc": doc, "bounds": bounds})
+
+
+def numbers(
+    default: Sequence[float] | None, doc: str, *, unit: str = "1", gt: float = -math.inf, ge: float = -math.inf, shortest: int = 1
+) -> Any:
+    """Return an attrs field for a tuple of at least `shortest` finite numbers with their unit and bounds; None makes it optional.
+
+    Lists become tuples.
+    """
+    bounds = {sign: bound for sign, bound in ((">", gt), (">=", ge)) if not math.isinf(bound)}
+
+    def plain(value: Any) -> Any:
+        return tuple(map(_plain_float, value)) if isinstance(value, list | tuple) else value
+
+    def check(_: object, attribute: Attribute[Any], value: object) -> None:
+        name = attribute.name
+        if value is None and default is None:
+            return
+        if not isinstance(value, tuple) or not all(isinstance(each, float) and math.isfinite(each) for each in value):
+            raise ValueError(f"'{name}' must be a list of finite numbers [{unit}]: {shortened(value)}")
+        if len(value) < shortest:
+            raise ValueError(f"'{name}' needs at least {shortest} numbers: {shortened(value)}")
+        for each in value:
+            _within(bounds, name, each)
+
+    return field(default=plain(default), converter=plain, validator=check, metadata={"unit": unit, "doc": doc, "bounds": bounds})
+
+
+def table(default: Sequence[Sequence[float]], doc: str, *, unit: str = "1", ge: float = -math.inf) -> Any:
+    """Return an attrs field for rows of finite numbers with a bound; lists become tuples."""
+    bounds = {} if math.isinf(ge) else {">=": ge}
+
+    def plain(value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return tuple(tuple(map(_plain_float, row)) if isinstance(row, list | tuple) else row for row in value)
+
+    def check(_: object, attribute: Attribute[Any], value: object) -> None:
+        name, rows = attribute.name, value if isinstance(value, tuple) else ()
+        flat = [each for row in rows for each in (row if isinstance(row, tuple) else (None,))]
+        if not flat or not all(isinstance(each, float) and math.isfinite(each) for each in flat):
+            raise ValueError(f"'{name}' must be rows of finite numbers [{unit}]: {shortened(value)}")
+        for each in flat:
+            _within(bounds, name, each)
+
+    return field(default=plain(default), converter=plain, validator=check, metadata={"unit": unit, "doc": doc, "bounds": bounds})
 
 
 def boolean(default: bool, doc: str) -> Any:

@@ -92,9 +92,10 @@ def test_built_in_name_is_not_shadowed(noise_models: Registry[NoiseModel]) -> No
 
 def test_the_others_load(noise_models: Registry[NoiseModel]) -> None:
     """Every broken one is a row of the survey, and the good ones are classes."""
-    rows = {str(entry).partition("=")[0]: found for entry, found in noise_models.survey()}
+    survey = {(str(entry).partition("=")[0], entry.name): found for entry, found in noise_models.survey()}
+    rows = {dist: found for (dist, _), found in survey.items()}
     assert isinstance(rows["hostile-good"], type)
-    assert rows["ohmlet"] is registry("noise_model").get("pcm")
+    assert survey["ohmlet", "pcm"] is registry("noise_model").get("pcm")
     refused = {name for name, found in rows.items() if isinstance(found, PluginError)}
     assert refused == {f"hostile-{name.replace('_', '-')}" for name in [*BROKEN, "needs_another"]}
 

@@ -63,7 +63,7 @@ class Faulty(NoiseModel):
 
     def program(self, g_target: Tensor, window: ConductanceWindow, noise: Stream) -> Tensor:
         if self.fault == "writes_targets":
-            g_target.clamp_(1.0)
+            g_target.clamp_(min=10.0)
         if self.fault == "one_key":
             noise = noise._replace(key=torch.zeros_like(noise.key))
         xi = noise.normal("noise", g_target)

@@ -17,12 +17,16 @@ __all__ = ["ConductanceConverter"]
 class ConductanceConverter(Spec):
     """Maps weights in [-1, 1] to the conductances (uS) of `devices` devices per weight and back.
 
-    Subclass it as a frozen attrs class with pure methods. `to_weights(to_conductances(w))` equals w for every |w| <= 1, and
+    Subclass it as a frozen attrs class with pure methods. `recover(to_conductances(w), w)` equals w for every |w| <= 1, and
     `to_weights` is defined for any conductances, since programmed and drifted ones leave the window.
     """
 
     kind: ClassVar[str] = "conductance_converter"
-    devices: ClassVar[int] = 2
+
+    @property
+    def devices(self) -> int:
+        """Devices per weight; write `devices = 1` in the class, or override the property, for another number than two."""
+        return 2
 
     @property
     @abstractmethod
@@ -36,3 +40,10 @@ class ConductanceConverter(Spec):
     @abstractmethod
     def to_weights(self, g: Tensor) -> Tensor:
         """Return weights [..., out, in] that conductances [devices, ..., out, in] (uS) amount to."""
+
+    def recover(self, g: Tensor, w: Tensor) -> Tensor:
+        """Return weights that conductances amount to, beside what is kept digitally of the weights w [..., out, in] asked for.
+
+        The default keeps nothing: it is `to_weights(g)`. A converter that stores signs digitally overrides it.
+        """
+        return self.to_weights(g)

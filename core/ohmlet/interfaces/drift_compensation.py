@@ -37,8 +37,8 @@ class DriftCompensation(Spec):
     def read_out(self, mvm: Callable[[Tensor], Tensor], in_features: int, like: Tensor) -> Tensor | None:
         """Return what is remembered of a crossbar: [..., 1, 1] for one number per crossbar, [..., 1, out] for one per output.
 
-        `mvm` is the crossbar with all its converters and noise: inputs [S, in] in, outputs [..., S, out] out (leading sizes are chip
-        instances); each call's samples draw new noise. `like` states dtype and device. None compensates nothing.
+        `mvm` is the crossbar with all its converters and noise: inputs [S, in], 1 being full scale, to outputs [..., S, out] (leading
+        sizes are chip instances); each call's samples draw new noise. `like` states dtype and device. None compensates nothing.
         """
 
     def reference_read_out(

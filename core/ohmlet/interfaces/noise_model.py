@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from attrs import frozen
 
+from ohmlet.errors import ConfigError
 from ohmlet.spec import Spec
 
 if TYPE_CHECKING:
@@ -53,6 +55,28 @@ class NoiseModel(Spec):
     kind: ClassVar[str] = "noise_model"
     t_0: float = 20.0
     """Seconds between programming and the first read-out; declare a field of this name to make it a parameter."""
+
+    @property
+    def limits(self) -> ConductanceWindow:
+        """The conductances [uS] that the model describes; a converter's window must lie within. Any, unless overridden."""
+        return ConductanceWindow(0.0, math.inf)
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """The only times [s] after the first read-out that the model describes; empty for any, unless overridden."""
+        return ()
+
+    def check(self, window: ConductanceWindow, t: float = 0.0) -> None:
+        """Raise ConfigError for a window beyond `limits` or a time that is none of `times`; a model with either calls it itself."""
+        name, limits = type(self).__name__, self.limits
+        if window.g_min < limits.g_min or window.g_max > limits.g_max:
+            raise ConfigError(
+                f"{name} describes conductances from {limits.g_min:g} to {limits.g_max:g} uS and the conductance converter uses "
+                f"{window.g_min:g} to {window.g_max:g} uS; set the converter's g_min_uS and g_max_uS within"
+            )
+        if self.times and t not in self.times:
+            known = ", ".join(f"{time:g} s" for time in self.times)
+            raise ConfigError(f"{name} is known at {known} after the first read-out and at no other time: {t:g} s")
 
     @abstractmethod
     def program(self, g_target: Tensor, window: ConductanceWindow, noise: Stream) -> Tensor:

@@ -55,7 +55,8 @@ class Tile(Spec):
                 minus = torch.matmul(x.clamp_max(0).flatten(-3, -2), w.mT).unflatten(-2, x.shape[-3:-1])
                 return (plus + sigma * noise.normal("plus", plus)) + (minus + sigma * noise.normal("minus", minus))
 
-    The module may also define `constrain(weight) -> weight`, applied to the layer's own weights [..., out, in] before they are
+    The module may also define `full_scale() -> number`, the input that is full scale (1 unless defined), which read-outs of known inputs
+    drive; and `constrain(weight) -> weight`, applied to the layer's own weights [..., out, in] before they are
     mapped (clipping, for example); hardware-aware weight noise belongs into `mvm` when `self.training`, drawn from
     `noise.shared()`, which all samples of an optimizer step see alike.
     """

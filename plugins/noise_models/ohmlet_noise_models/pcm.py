@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
 from attrs import frozen
 from torch import Tensor
 
 from ohmlet.interfaces.noise_model import ConductanceWindow, NoiseModel
-from ohmlet.spec import number
+from ohmlet.spec import number, numbers
 from ohmlet_kernels.noise import Stream
+from ohmlet_noise_models.formulas import never_below, polynomial, power_law, read_growth, written
 
 __all__ = ["PCM"]
-
-G_REFERENCE = 25.0
-"""uS; the largest conductance of the devices that the coefficients were measured on."""
 
 
 @frozen(kw_only=True)
@@ -25,7 +20,7 @@ class PCM(NoiseModel):
     With g_r = g_target / g_max and xi standard normal, conductances in uS, times in s:
 
         programming   g_p = max(g_target + prog_noise_scale sigma_p xi, 0)
-                      sigma_p = (0.26348 + 1.965 g_r - 1.1731 g_r^2) g_max / 25
+                      sigma_p = (c_0 + c_1 g_r + c_2 g_r^2 + ...) g_max / g_max_reference_uS, c = prog_coeff
         exponent      nu = |mu + s xi| drift_scale
                       mu = clip(-0.0155 ln g_r + 0.0244, 0.049, 0.1),  s = clip(-0.0125 ln g_r - 0.0059, 0.008, 0.045)
         drift         g_d = g_p ((t + t_0) / t_0)^-nu
@@ -41,11 +36,17 @@ class PCM(NoiseModel):
     prog_noise_scale: float = number(1.0, "factor on the programming error", ge=0.0)
     read_noise_scale: float = number(1.0, "factor on the read noise", ge=0.0)
     drift_scale: float = number(1.0, "factor on the drift exponents", ge=0.0)
+    prog_coeff: tuple[float, ...] = numbers((0.26348, 1.965, -1.1731), "programming error as a polynomial in g_r", unit="uS")
+    g_max_reference_uS: float = number(  # noqa: N815 - the unit is written so
+        25.0, "largest conductance of the devices that prog_coeff was measured on", unit="uS", gt=0.0
+    )
+
+    def __attrs_post_init__(self) -> None:
+        never_below(0.0, self.prog_coeff, "prog_coeff")
 
     def program(self, g_target: Tensor, window: ConductanceWindow, noise: Stream) -> Tensor:
         """Return programmed conductances (uS)."""
-        g_r = g_target / window.g_max
-        sigma = (0.26348 + 1.965 * g_r - 1.1731 * g_r**2).clamp_min(0.0) * (window.g_max / G_REFERENCE)
+        sigma = polynomial(self.prog_coeff, g_target / window.g_max).clamp_min(0.0) * (window.g_max / self.g_max_reference_uS)
         return (g_target + self.prog_noise_scale * sigma * noise.normal("programming", g_target)).clamp_min(0.0)
 
     def drift_coefficients(self, g_target: Tensor, window: ConductanceWindow, noise: Stream) -> Tensor:
@@ -57,23 +58,27 @@ class PCM(NoiseModel):
 
     def drift(self, g_programmed: Tensor, coefficients: Tensor | None, t: float, window: ConductanceWindow) -> Tensor:
         """Return drifted conductances (uS)."""
-        if coefficients is None:
-            return g_programmed
-        return g_programmed * torch.exp(-coefficients * math.log((t + self.t_0) / self.t_0))
+        return g_programmed if coefficients is None else power_law(g_programmed, coefficients, t, self.t_0)
 
     def read(self, g_drifted: Tensor, g_programmed: Tensor, t: float, window: ConductanceWindow, noise: Stream) -> Tensor:
         """Return conductances (uS) with read noise."""
         q = (0.0088 / (g_programmed / window.g_max).clamp_min(0.0).pow(0.65).clamp_min(1e-3)).clamp_max(0.2)
-        growth = math.sqrt(max(math.log((t + self.t_0 + self.t_read) / (2.0 * self.t_read)), 0.0))
-        return (g_drifted + g_drifted * (self.read_noise_scale * growth) * q * noise.normal("read", g_drifted)).clamp_min(0.0)
+        scale = self.read_noise_scale * read_growth(t + self.t_0, self.t_read)
+        return (g_drifted + g_drifted * scale * q * noise.normal("read", g_drifted)).clamp_min(0.0)
+
+    def exponent_equations(self) -> tuple[str, ...]:
+        """Return the statistics of the drift exponents."""
+        return (
+            f"nu = {self.drift_scale:g} |mu + s xi|",
+            "mu = clip(-0.0155 ln g_r + 0.0244, 0.049, 0.1), s = clip(-0.0125 ln g_r - 0.0059, 0.008, 0.045)",
+        )
 
     def equations(self) -> tuple[str, ...]:
         """Return the model with its values."""
         return (
             f"g_p = max(g + {self.prog_noise_scale:g} sigma_p xi, 0) uS",
-            "sigma_p = (0.26348 + 1.965 g_r - 1.1731 g_r^2) g_max/25 uS, g_r = g/g_max",
-            f"nu = {self.drift_scale:g} |mu + s xi|",
-            "mu = clip(-0.0155 ln g_r + 0.0244, 0.049, 0.1), s = clip(-0.0125 ln g_r - 0.0059, 0.008, 0.045)",
+            f"sigma_p = ({written(self.prog_coeff, 'g_r')}) g_max/{self.g_max_reference_uS:g} uS, g_r = g/g_max",
+            *self.exponent_equations(),
             f"g_d = g_p ((t + {self.t_0:g} s)/{self.t_0:g} s)^-nu",
             f"g = max(g_d (1 + {self.read_noise_scale:g} Q sqrt(ln((t + {self.t_0:g} s + t_r)/(2 t_r))) xi), 0), "
             f"Q = min(0.0088 (g_p/g_max)^-0.65, 0.2), t_r = {self.t_read:g} s",

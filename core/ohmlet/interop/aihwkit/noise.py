@@ -34,9 +34,9 @@ def chosen(parameters: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def ignored_window(parameters: Mapping[str, Any], rows: list[ImportRow]) -> None:
     """Add a row for each end of a window that the model states and its converter overrules."""
     converter = parameters["g_converter"]
-    for name in ("g_max", "g_min"):
-        if name in parameters and name in converter and real(parameters[name]) != real(converter[name]):
-            rows.append(ImportRow(name, parameters[name], f"{real(converter[name]):g}, that of the conductance converter"))
+    stated = [name for name in ("g_max", "g_min") if name in parameters and name in converter]
+    differing = [name for name in stated if real(parameters[name]) != real(converter[name])]
+    rows += [ImportRow(name, parameters[name], f"{real(converter[name]):g}, that of the conductance converter") for name in differing]
 
 
 POWER_LAW = ("t_0", "t_read", "prog_noise_scale", "read_noise_scale", "drift_scale")
