@@ -8,7 +8,7 @@ from torch import Tensor
 from ohmlet_kernels.analog_mvm.settings import MVM, Variation
 from ohmlet_kernels.noise import Stream
 
-__all__ = ["array_product", "product"]
+__all__ = ["array_product", "ir_drop_loss", "product", "read_power"]
 
 
 def product(v: Tensor, w: Tensor) -> Tensor:
@@ -33,13 +33,16 @@ def array_product(v: Tensor, w: Tensor, s: MVM, noise: Stream, variation: Variat
     if variation.v_offset is not None or s.r_series > 0:
         y = series(y, v, s, variation)
     if s.w_noise > 0:
-        d, u = v.detach(), w.detach()
-        if s.w_noise_kind == "additive":
-            power = (d * d).sum(-1, keepdim=True)
-        else:
-            power = product(d * d, u.abs() if s.w_noise_kind == "pcm" else u * u)
-        y = y + s.w_noise * power.clamp_min(0.0).sqrt() * noise.normal("weight", y)
+        y = y + s.w_noise * read_power(v.detach(), w.detach(), s.w_noise_kind) * noise.normal("weight", y)
     return y
+
+
+def read_power(v: Tensor, w: Tensor, kind: str) -> Tensor:
+    """Return (sum_j h_ij v_j^2)^(1/2) [..., S, R, out], or [..., S, R, 1] where it is the same for all outputs."""
+    if kind == "additive":
+        norm: Tensor = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
+        return norm
+    return product(v * v, w.abs() if kind == "pcm" else w * w).clamp_min(0.0).sqrt()
 
 
 def ir_drop_loss(v: Tensor, w: Tensor, g_ratio: float) -> Tensor:

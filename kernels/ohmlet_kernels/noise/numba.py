@@ -1,11 +1,12 @@
-"""The same words, uniforms and normals compiled for the CPU: parallel over rows, vectorised over counters, cached between processes."""
+"""The same words, uniforms and normals compiled for the CPU: vectorised over counters, cached between processes."""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from ohmlet_kernels.noise import constants as c
+from ohmlet_kernels.threads import over_rows
 
 __all__ = ["fill"]
 
@@ -22,7 +23,6 @@ L0, L1, L2, L3, L4, L5, L6, L7, L8 = (np.float32(v) for v in c.LOG)
 A0, A1, A2, A3, A4, A5, A6, A7, A8 = (np.float32(v) for v in c.ERFINV_CENTRE)
 B0, B1, B2, B3, B4, B5, B6, B7, B8 = (np.float32(v) for v in c.ERFINV_TAIL)
 CHUNK = 512
-PARALLEL_FROM = 1 << 17
 
 
 @njit(inline="always")
@@ -122,21 +122,17 @@ def _task(task, out, keys, purpose, ordinals, rows, columns, gaussian):  # type:
     _store(out[lane, sample], y, count, start, quads, columns)
 
 
-@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
-def _in_parallel(tasks, out, keys, purpose, ordinals, rows, columns, gaussian):  # type: ignore[no-untyped-def]
-    for task in prange(tasks):
-        _task(task, out, keys, purpose, ordinals, rows, columns, gaussian)
-
-
 @njit(nogil=True, cache=True, error_model="numpy")
-def _in_turn(tasks, out, keys, purpose, ordinals, rows, columns, gaussian):  # type: ignore[no-untyped-def]
-    for task in range(tasks):
+def _tasks(first, last, out, keys, purpose, ordinals, rows, columns, gaussian):  # type: ignore[no-untyped-def]
+    for task in range(first, last):
         _task(task, out, keys, purpose, ordinals, rows, columns, gaussian)
 
 
 def fill(out, keys, purpose, ordinals, rows, columns, gaussian):  # type: ignore[no-untyped-def]
     """Fill `out` float32 [K, S, rows * columns] with the numbers at the addresses that `reference.words` states."""
     chunks = -(-rows * ((columns + 3) // 4) // CHUNK)
-    # Waking threads costs more than a small draw, and on a busy machine a hundred times as much.
-    run = _in_turn if out.size < PARALLEL_FROM else _in_parallel
-    run(len(keys) * len(ordinals) * chunks, out, keys, purpose, ordinals, rows, columns, gaussian)
+
+    def run(first: int, last: int) -> None:
+        _tasks(first, last, out, keys, purpose, ordinals, rows, columns, gaussian)
+
+    over_rows(len(keys) * len(ordinals) * chunks, out.size, run)

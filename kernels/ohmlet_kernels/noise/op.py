@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable
 
 import torch
@@ -13,9 +12,6 @@ from ohmlet_kernels.noise import reference
 from ohmlet_kernels.noise.constants import COLUMN_BITS
 
 __all__ = ["philox_normal", "philox_uniform"]
-
-_one_at_a_time = threading.Lock()
-"""numba's simplest threading layer aborts the process when two threads enter it."""
 
 
 @functools.cache
@@ -42,8 +38,7 @@ def _draw(key: Tensor, purpose: int, ordinals: Tensor, rows: int, columns: int, 
         return (reference.normals(word) if gaussian else reference.uniforms(word)).contiguous()
     out = torch.empty((len(key), len(ordinals), rows * columns), dtype=torch.float32)
     if out.numel():
-        with _one_at_a_time:
-            fill(out.numpy(), key.contiguous().numpy(), purpose, ordinals.contiguous().numpy(), rows, columns, gaussian)
+        fill(out.numpy(), key.contiguous().numpy(), purpose, ordinals.contiguous().numpy(), rows, columns, gaussian)
     return out.view(len(key), len(ordinals), rows, columns)
 
 

@@ -53,8 +53,12 @@ class Stream(NamedTuple):
         """Return independent uniforms in (0, 1), shaped as `normal`."""
         return self._draw(philox_uniform, f"uniform {purpose}", like)
 
+    def word(self, purpose: str) -> int:
+        """Return the 32-bit word that stands for this stream's path and a purpose in the address."""
+        return purpose_word(f"{self.path}/{purpose}")
+
     def _draw(self, op: Callable[..., Tensor], purpose: str, like: Tensor) -> Tensor:
-        word = purpose_word(f"{self.path}/{purpose}")
+        word = self.word(purpose)
         rows, columns = like.shape[-2:]
         if self.ordinals is None:
             event = torch.zeros(1, dtype=torch.int64, device=self.key.device) if self.event is None else self.event

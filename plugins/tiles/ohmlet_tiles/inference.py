@@ -33,6 +33,10 @@ class Inference(ProgrammableTile):
     noise_model: NoiseModel | None = part(NoiseModel | None, "programming noise, drift and read noise", None)
     drift_compensation: DriftCompensation = part(DriftCompensation, "digital undoing of drift", "none")
 
+    def __attrs_post_init__(self) -> None:
+        if self.noise_model is not None:
+            self.noise_model.check(self.conductance_converter.window)
+
     def build(self, site: Site) -> nn.Module:
         """Return the module of one crossbar."""
         return InferenceCrossbar(self, site)
@@ -61,6 +65,10 @@ class InferenceCrossbar(nn.Module):
     def constrain(self, weight: Tensor) -> Tensor:
         """Return the layer's weights [..., out, in] clipped as `training.clip` says."""
         return self.tile.training.constrain(weight)
+
+    def full_scale(self) -> Tensor | float:
+        """Return the input that is full scale, which read-outs of known inputs drive."""
+        return self.forward_pass.full_scale()
 
     def mvm(self, x: Tensor, w: Tensor, noise: Stream) -> Tensor:
         """Return w x [..., S, R, out] for inputs [..., S, R, in] and normalised weights [..., out, in]."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ohmlet.spec import integer, number
 from ohmlet_kernels.analog_mvm.scaling import running_abs_max
+from ohmlet_kernels.recompute import recomputing
 
 __all__ = ["AbsMax", "AbsMaxSum", "AverageAbsMax", "Fixed", "InputRange", "Learned", "LearnedRange", "Max", "RunningRange", "Unscaled"]
 
@@ -124,11 +125,17 @@ class LearnedRange(nn.Module):
         self.batches: Tensor
         self.register_buffer("start", torch.tensor(settings.init))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+        self._followed: Tensor | None = None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the clipped inputs and the range, which is detached; in training the range first follows the data."""
         following = self.batches < self.settings.init_batches
-        if self.training and x.numel():
+        again = recomputing()
+        if again and self._followed is not None:
+            following = self._followed
+        elif self.training and not torch.compiler.is_compiling():
+            self._followed = following
+        if self.training and x.numel() and not again:
             with torch.no_grad():
                 seen = self.batches.to(torch.float32)
                 spread = self.settings.init_std * x.detach().to(torch.float32).std(correction=0)

@@ -54,6 +54,14 @@ class PassModule(nn.Module):
             return x, x.new_full((), scaling.value)
         return x, None
 
+    def full_scale(self) -> Tensor | float:
+        """Return the input that is full scale for this pass as it stands; 1 where each vector has a scale of its own."""
+        if self.range is not None:
+            return (self.range.start + self.range.shift).abs().detach()
+        if self.running is not None:
+            return torch.where(self.running.average > 0, self.running.average, 1.0)
+        return self.settings.input_range.value if isinstance(self.settings.input_range, Fixed) else 1.0
+
     def product(self, x: Tensor, scale: Tensor | None, w: Tensor, noise: Stream) -> Tensor:
         """Return w x [..., S, R, out] of inputs [..., S, R, in] with their scale and weights [..., out, in]."""
         kernel = self.site.kernel
