@@ -9,28 +9,27 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from ohmlet.chip import Chip, ChipView, program
     from ohmlet.config.analog import AnalogConfig, load_config
-    from ohmlet.convert import Report, convert, retarget, to_digital
-    from ohmlet.explain import explain
+    from ohmlet.conversion import Report, convert, retarget, to_digital
+    from ohmlet.explanation import explain
     from ohmlet.hooks import hookimpl
-    from ohmlet.registry import register, registry
-    from ohmlet.save import load, save
+    from ohmlet.registry import register
+    from ohmlet.storage import load, save
 
 _WHERE = {
     "AnalogConfig": "ohmlet.config.analog",
     "Chip": "ohmlet.chip",
     "ChipView": "ohmlet.chip",
-    "Report": "ohmlet.convert",
-    "convert": "ohmlet.convert",
-    "explain": "ohmlet.explain",
+    "Report": "ohmlet.conversion",
+    "convert": "ohmlet.conversion",
+    "explain": "ohmlet.explanation",
     "hookimpl": "ohmlet.hooks",
-    "load": "ohmlet.save",
+    "load": "ohmlet.storage",
     "load_config": "ohmlet.config.analog",
     "program": "ohmlet.chip",
     "register": "ohmlet.registry",
-    "registry": "ohmlet.registry",
-    "retarget": "ohmlet.convert",
-    "save": "ohmlet.save",
-    "to_digital": "ohmlet.convert",
+    "retarget": "ohmlet.conversion",
+    "save": "ohmlet.storage",
+    "to_digital": "ohmlet.conversion",
 }
 
 __all__ = [
@@ -46,7 +45,6 @@ __all__ = [
     "load_config",
     "program",
     "register",
-    "registry",
     "retarget",
     "save",
     "to_digital",
@@ -55,10 +53,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # torch takes seconds to import, and listing plugins or asking for help does not need it.
-    if name not in _WHERE:
-        raise AttributeError(f"module 'ohmlet' has no attribute {name!r}")
     from importlib import import_module
 
+    if name in {"errors", "nn", "testing"}:
+        return import_module(f"ohmlet.{name}")
+    if name not in _WHERE:
+        raise AttributeError(f"module 'ohmlet' has no attribute {name!r}")
     value = getattr(import_module(_WHERE[name]), name)
     globals()[name] = value
     return value

@@ -10,7 +10,7 @@ from pathlib import Path
 from attrs import asdict, evolve, frozen
 
 from ohmlet.errors import PluginError
-from ohmlet.registry import KINDS, Entry, Registry, canonical, registry
+from ohmlet.registry import KINDS, Entry, Registry, canonical, registry, switched_off
 
 __all__ = ["PluginRow", "rows"]
 
@@ -22,7 +22,8 @@ HEAVY = {"torch", "ohmlet_kernels", "triton"}
 class PluginRow:
     """One registered name; `detail` says what it is or what is wrong.
 
-    `status` is "ok", "found" (its source was read, not run), "ambiguous" (two distributions claim the name) or "broken".
+    `status` is "ok", "found" (its source was read, not run), "ambiguous" (two distributions claim the name), "off"
+    (by OHMLET_DISABLE_PLUGINS) or "broken".
     """
 
     kind: str
@@ -112,7 +113,9 @@ def _row(known: Registry[object], entry: Entry, check: bool) -> PluginRow:
         facts = dict(source.constants)
         detail = f"[{facts.get('gives', '?')}, {facts.get('status', '?')}] {source.summary}"
     name = f"{entry.dist}:{entry.name}" if entry.dist else entry.name
-    if entry.requirement:
+    if entry.dist is not None and canonical(entry.dist) in switched_off():
+        status, detail = "off", "switched off by OHMLET_DISABLE_PLUGINS"
+    elif entry.requirement:
         status, detail = "broken", f"it needs {entry.requirement}"
     elif source.problem:
         status, detail = "broken", source.problem
@@ -137,7 +140,7 @@ def rows(kind: str | None = None, *, check: bool = False) -> Iterator[PluginRow]
         for name, entries in known.entries().items():
             for entry in entries:
                 row = _row(known, entry, check)
-                if len(entries) > 1 and row.status != "broken":
+                if len(entries) > 1 and row.status in {"ok", "found"}:
                     others = " and by ".join(str(other) for other in entries if other is not entry)
                     row = evolve(row, status="ambiguous", detail=f"also registered by {others}; write '{entry.dist}:{name}'")
                 yield row

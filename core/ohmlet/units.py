@@ -69,7 +69,7 @@ def seconds(time: float | str) -> float:
 def spoken(time_s: float) -> str:
     """Return a time in its largest whole unit, such as "1 h" for 3600.0."""
     for unit, length in reversed(UNITS.items()):
-        if time_s >= length and time_s % length == 0:
-            count = time_s / length
+        count = time_s / length
+        if count >= 1 and count.is_integer():
             return f"{count:g} {unit}" + ("s" if unit in {"day", "week", "month", "year"} and count != 1 else "")
     return f"{time_s:g} s"

@@ -14,7 +14,15 @@ from ohmlet.experiment.report import draw, table, verdicts
 
 def results(direct: float, aware: float, spread: float, digital: float = 0.97) -> dict[str, Any]:
     rows = [
-        {"variant": "nominal", "training": name, "compensated": True, "time_s": t, "mean": mean - 1e-12 * t, "std": spread, "instances": [mean] * 25}
+        {
+            "variant": "nominal",
+            "training": name,
+            "compensated": True,
+            "time_s": t,
+            "mean": mean - 1e-12 * t,
+            "std": spread,
+            "instances": [mean] * 25,
+        }
         for name, mean in (("direct", direct), ("hardware_aware", aware))
         for t in (0.0, 3600.0)
     ]

@@ -15,9 +15,10 @@ from attrs import evolve
 
 from ohmlet.errors import ConfigError
 from ohmlet.experiment.checkpoint import Interrupted
+from ohmlet.experiment.optimizers import SGD
 from ohmlet.experiment.progress import Quiet, Stage
 from ohmlet.experiment.run import Run
-from ohmlet.experiment.schema import Evaluation, Experiment, Schooling, Training
+from ohmlet.experiment.schema import Evaluation, Experiment, Phase, Training
 from ohmlet.hooks import hookimpl, manager
 
 
@@ -91,7 +92,9 @@ def test_another_seed_gives_other_results(small: Experiment, finished: Path, tmp
     ("stage", "after"),
     [("digital training", 1), ("digital training", 12), ("digital training", 18), ("hardware-aware training", 4), ("evaluating chips", 5)],
 )
-def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_results(stage: str, after: int, small: Experiment, finished: Path, tmp_path: Path) -> None:
+def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_results(
+    stage: str, after: int, small: Experiment, finished: Path, tmp_path: Path
+) -> None:
     torch.manual_seed(99)  # whatever else the process has drawn
     with pytest.raises(Interrupted):
         Run(small, tmp_path, StopAt(stage, after))()
@@ -133,20 +136,22 @@ def test_a_damaged_checkpoint_is_named(small: Experiment, tmp_path: Path) -> Non
 
 
 def test_a_loss_that_is_not_finite_says_which_learning_rate_to_lower(small: Experiment, tmp_path: Path) -> None:
-    wild = evolve(small, training=Training(digital=Schooling(epochs=3, batch_size=100, optimizer={"type": "sgd", "lr": 1e30})))
+    wild = evolve(small, training=Training(digital=Phase(epochs=3, batch_size=100, optimizer=SGD(lr=1e30))))
     with pytest.raises(ConfigError, match=r"the loss became .* lower training\.digital\.optimizer\.lr"):
         Run(wild, tmp_path, Quiet())()
 
 
 def test_without_fine_tuning_only_direct_mapping_is_evaluated(small: Experiment, tmp_path: Path) -> None:
-    plain = evolve(small, training=Training(digital=Schooling(epochs=1)), evaluation=Evaluation(instances=1, times=(1.0,), uncompensated=False))
+    plain = evolve(small, training=Training(digital=Phase(epochs=1)), evaluation=Evaluation(instances=1, times=(1.0,), uncompensated=False))
     results = Run(plain, tmp_path, Quiet())()
     assert [row["training"] for row in results["accuracy_on_chips"]] == ["direct"]
     assert results["accuracy_on_chips"][0]["std"] == 0.0
 
 
 def test_rules_keep_layers_digital(small: Experiment, tmp_path: Path) -> None:
-    only_last = evolve(small, rules={"1": "digital"}, training=Training(digital=Schooling(epochs=1)), evaluation=Evaluation(instances=1, times=(1.0,)))
+    only_last = evolve(
+        small, rules={"1": "digital"}, training=Training(digital=Phase(epochs=1)), evaluation=Evaluation(instances=1, times=(1.0,))
+    )
     run = Run(only_last, tmp_path, Quiet())
     run()
     assert json.loads(text_of(tmp_path))["accuracy_on_chips"]
@@ -164,7 +169,7 @@ def test_hook_ohmlet_run_finished_and_ohmlet_report_sections(small: Experiment, 
         def ohmlet_report_sections(self, run: Run) -> list[tuple[str, str]]:
             return [("Energy", f"{run.results['test_samples']} samples cost nothing")]
 
-    quick = evolve(small, training=Training(digital=Schooling(epochs=1)), evaluation=Evaluation(instances=1, times=(1.0,)))
+    quick = evolve(small, training=Training(digital=Phase(epochs=1)), evaluation=Evaluation(instances=1, times=(1.0,)))
     listener = Listener()
     manager().register(listener)
     try:

@@ -42,7 +42,10 @@ def test_an_empty_experiment_is_complete() -> None:
         ({"evaluation": {"times": [-1]}}, r"a time must be finite and not negative: -1.* @ experiment.evaluation"),
         ({"evaluation": {"times": []}}, r"'times' needs at least one time"),
         ({"evaluation": {"variants": {}}}, r"'variants' needs at least one"),
-        ({"evaluation": {"variants": {"x": {"tile.nose_model.prog_noise_scale": 2}}}}, r"unknown key 'nose_model', did you mean 'noise_model'\?"),
+        (
+            {"evaluation": {"variants": {"x": {"tile.nose_model.prog_noise_scale": 2}}}},
+            r"unknown key 'nose_model', did you mean 'noise_model'\?",
+        ),
         ({"name": "../up"}, r"'name' becomes a folder, so it cannot be '../up'"),
         ({"schema": 7}, r"written for schema 7, and this Ohmlet reads schema 1"),
         ({"training": {}, "evaluation": {"direct": False}}, r"nothing to evaluate"),
@@ -66,7 +69,10 @@ def test_own_functions_run_only_when_allowed(tmp_path: Path, monkeypatch: pytest
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     made = Experiment.parse(
-        {"data": {"type": "import", "function": "own_parts:data", "arguments": {"n": 6}}, "model": {"type": "import", "function": "own_parts:model"}}
+        {
+            "data": {"type": "import", "function": "own_parts:data", "arguments": {"n": 6}},
+            "model": {"type": "import", "function": "own_parts:model"},
+        }
     )
     with pytest.raises(ConfigError, match=r"runs your function own_parts:data; add --allow-import"):
         made.data.load(Imports(False))

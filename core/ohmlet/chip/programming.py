@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from ohmlet.errors import ConfigError, ConversionError
 from ohmlet.interfaces.tile import ProgrammableTile
 from ohmlet.nn import AnalogLayer
 from ohmlet.nn.array import Mapped, ReadState
+from ohmlet.nn.layer import joined
 from ohmlet_kernels.noise import Stream
 from ohmlet_kernels.noise import key as stream_key
 
@@ -23,6 +25,8 @@ class ProgrammedCrossbar(NamedTuple):
     `target` [devices, groups?, out, in] is what was asked for, `g` [devices, instances, groups?, out, in] what programming reached.
     """
 
+    w: Tensor
+    """Weights asked for, [groups?, out, in] in [-1, 1]."""
     target: Tensor
     g: Tensor
     coefficients: Tensor | None
@@ -35,21 +39,23 @@ class ProgrammedCrossbar(NamedTuple):
 
 
 class Probe:
-    """The crossbar as a drift compensation sees it: inputs [S, in] in, outputs [instances, groups?, S, out] out, new noise at each call."""
+    """The crossbar as a drift compensation sees it: inputs [S, in], 1 full scale, to outputs [instances, groups?, S, out], noise anew."""
 
     def __init__(self, crossbar: nn.Module, w: Tensor, noise: Stream) -> None:
         self.crossbar, self.w, self.noise, self.samples = crossbar, w, noise, 0
+        full_scale = getattr(crossbar, "full_scale", None)
+        self.full_scale = 1.0 if full_scale is None else full_scale()
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the outputs of known inputs."""
         ordinals = torch.arange(self.samples, self.samples + len(inputs), device=self.w.device)
         self.samples += len(inputs)
-        y: Tensor = self.crossbar.mvm(inputs[:, None, :], self.w, self.noise.at(ordinals))  # type: ignore[operator]
-        return y.squeeze(-2)
+        y: Tensor = self.crossbar.mvm(inputs[:, None, :] * self.full_scale, self.w, self.noise.at(ordinals))  # type: ignore[operator]
+        return y.squeeze(-2) / self.full_scale
 
 
 class ProgrammedLayer:
-    """All crossbars of one layer as programmed."""
+    """All crossbars of one layer as programmed, those of its first matrix first."""
 
     def __init__(self, layer: AnalogLayer, tile: ProgrammableTile, crossbars: list[ProgrammedCrossbar], instances: int) -> None:
         assert tile.noise_model is not None
@@ -67,21 +73,33 @@ class ProgrammedLayer:
             read.append(self.noise_model.read(drifted, g, t, window, noise))
         return torch.stack(read)
 
-    def at(self, t: float, compensated: bool) -> ReadState:
-        """Return what the layer computes with at `t` seconds after the first read-out: the same at every call."""
-        weights, factors = [], []
-        path = f"chip {t.hex()}"
-        for index, crossbar in enumerate(self.crossbars):
-            w = self.tile.conductance_converter.to_weights(self.conductances(index, t))
-            weights.append(Mapped(w, crossbar.scale))
-            factor = None
-            if compensated and crossbar.reference is not None:
-                probe = Probe(self.layer.array.crossbars[index], w, Stream(crossbar.keys, path=f"{path}/compensation"))
-                now = self.tile.drift_compensation.read_out(probe, w.shape[-1], w)
-                assert now is not None
-                factor = self.tile.drift_compensation.factor(crossbar.reference, now)
-            factors.append(factor)
-        return ReadState(weights, factors, [crossbar.keys for crossbar in self.crossbars], path, self.instances)
+    def at(self, t: float, compensated: bool) -> dict[str, ReadState]:
+        """Return what the layer's arrays compute with at `t` seconds after the first read-out, by the names of their matrices.
+
+        It is the same at every call.
+        """
+        states, path = {}, f"chip {t.hex()}"
+        first = 0
+        for which, array in self.layer.arrays().items():
+            weights, factors, last = [], [], first + len(array.blocks)
+            for index in range(first, last):
+                crossbar = self.crossbars[index]
+                w = self.tile.conductance_converter.recover(self.conductances(index, t), crossbar.w)
+                weights.append(Mapped(w, crossbar.scale))
+                factor = None
+                if compensated and crossbar.reference is not None:
+                    probe = Probe(array.crossbars[index - first], w, Stream(crossbar.keys, path=f"{path}/compensation"))
+                    now = self.tile.drift_compensation.read_out(probe, w.shape[-1], w)
+                    assert now is not None
+                    factor = self.tile.drift_compensation.factor(crossbar.reference, now)
+                factors.append(factor)
+            states[which] = ReadState(weights, factors, [crossbar.keys for crossbar in self.crossbars[first:last]], path, self.instances)
+            first = last
+        return states
+
+
+def _exact(w: Tensor, inputs: Tensor) -> Tensor:
+    return torch.matmul(inputs, w.mT)
 
 
 def _event(device: int, like: Tensor) -> Tensor:
@@ -94,28 +112,34 @@ def program_layer(name: str, layer: AnalogLayer, instances: int, seed: int) -> P
     Raises ConfigError for a tile that cannot be programmed or weights beyond a crossbar's range, ConversionError for weights that are
     not finite.
     """
-    tile, array = layer.config.tile, layer.array
+    tile = layer.config.tile
     if not isinstance(tile, ProgrammableTile) or tile.noise_model is None:
         raise ConfigError(
             f"layer '{name}' cannot be programmed: its tile has no noise_model; "
             "retarget the model to a config with tile.noise_model, for example pcm"
         )
-    for label, tensor in (("weight", layer.weight), ("bias", layer.bias)):
-        if tensor is not None and not bool(torch.isfinite(tensor).all()):
+    for label, tensor in layer.named_parameters(recurse=False):
+        if not bool(torch.isfinite(tensor).all()):
             raise ConversionError(
                 f"layer '{name}' cannot be programmed: its {label} holds {int((~torch.isfinite(tensor)).sum())} values that are not finite"
             )
     converter, model, window = tile.conductance_converter, tile.noise_model, tile.conductance_converter.window
     crossbars = []
-    for index, (w, scale) in enumerate(array.mapped_blocks(layer.flat_weight(), layer.bias)):
+    arrays = layer.arrays()
+    mapped = [
+        (joined(name, which), arrays[which], index, block)
+        for which, matrix in layer.matrices().items()
+        for index, block in enumerate(arrays[which].mapped_blocks(*matrix))
+    ]
+    for path, array, index, (w, scale) in mapped:
         if float(w.abs().max()) > 1.0 + 1e-6:
             raise ConfigError(
-                f"layer '{name}': weights reach {float(w.abs().max()):.3g}, a crossbar's range is 1; "
+                f"layer '{path}': weights reach {float(w.abs().max()):.3g}, a crossbar's range is 1; "
                 "set mapping.scales to columnwise or tilewise"
             )
         groups = range(array.groups)
         keys = torch.tensor(
-            [[stream_key(seed, name, index, g, i) for g in groups] for i in range(instances)], dtype=torch.int64, device=w.device
+            [[stream_key(seed, path, index, g, i) for g in groups] for i in range(instances)], dtype=torch.int64, device=w.device
         )
         keys = keys if array.groups > 1 else keys[:, 0]
         target = converter.to_conductances(w)
@@ -128,7 +152,7 @@ def program_layer(name: str, layer: AnalogLayer, instances: int, seed: int) -> P
             coefficients.append(None if exponents is None else exponents.expand(shape))
         drawn = [each for each in coefficients if each is not None]
         g_all = torch.stack(programmed)
-        probe = Probe(array.crossbars[index], converter.to_weights(g_all), Stream(keys, path="program/compensation"))
-        reference = tile.drift_compensation.read_out(probe, w.shape[-1], w)
-        crossbars.append(ProgrammedCrossbar(target, g_all, torch.stack(drawn) if drawn else None, scale, keys, reference))
+        probe = Probe(array.crossbars[index], converter.recover(g_all, w), Stream(keys, path="program/compensation"))
+        reference = tile.drift_compensation.reference_read_out(probe, functools.partial(_exact, w), w.shape[-1], w)
+        crossbars.append(ProgrammedCrossbar(w, target, g_all, torch.stack(drawn) if drawn else None, scale, keys, reference))
     return ProgrammedLayer(layer, tile, crossbars, instances)

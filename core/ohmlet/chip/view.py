@@ -12,8 +12,8 @@ from torch.utils import _pytree as pytree
 
 from ohmlet.chip.programming import ProgrammedLayer
 from ohmlet.errors import OrderError
-from ohmlet.nn import AnalogLayer
 from ohmlet.nn.array import Mapped, ReadState
+from ohmlet.nn.layer import arrays_of, joined
 from ohmlet.units import spoken
 
 __all__ = ["ChipView", "shared_copy"]
@@ -35,31 +35,41 @@ class ChipView:
     the same numbers again, whatever the batches.
     """
 
-    def __init__(self, model: nn.Module, layers: dict[str, ProgrammedLayer], instances: int, t: float, compensated: bool) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: dict[str, ProgrammedLayer],
+        instances: int,
+        t: float,
+        compensated: bool,
+        batch_dim: int = 0,
+        out_batch_dim: int | None = None,
+    ) -> None:
         self.instances, self.t, self.compensated = instances, t, compensated
+        self.batch_dim, self.out_batch_dim = batch_dim, batch_dim if out_batch_dim is None else out_batch_dim
         self.model = shared_copy(model)
-        self.states = {name: layer.at(t, compensated) for name, layer in layers.items()}
-        for name, state in self.states.items():
-            _layer(self.model, name).array.read = state
+        self.states = {joined(name, which): state for name, layer in layers.items() for which, state in layer.at(t, compensated).items()}
+        for path, array in arrays_of(self.model).items():
+            array.read = self.states[path]
+            array.read.batch_dim = batch_dim
 
     def __repr__(self) -> str:
         return f"<{self.instances} chip instances at {spoken(self.t)}{'' if self.compensated else ', uncompensated'}>"
 
     @torch.no_grad()
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the model's outputs with a leading size for the instances; every tensor argument starts with the batch."""
+        """Return the model's outputs with a leading size for the instances; `batch_dim` of every tensor argument is the batch."""
         flat, tree = pytree.tree_flatten((args, kwargs))
-        sizes = {leaf.shape[0] for leaf in flat if isinstance(leaf, Tensor) and leaf.ndim}
+        sizes = {leaf.shape[_at(self.batch_dim, leaf)] for leaf in flat if isinstance(leaf, Tensor) and leaf.ndim}
         if len(sizes) != 1:
+            where = "start with" if self.batch_dim == 0 else f"have at batch_dim {self.batch_dim}"
             raise OrderError(
-                f"a chip evaluates batches: its tensor arguments start with sizes {sorted(sizes)}, which must be one batch size; "
+                f"a chip evaluates batches: its tensor arguments {where} sizes {sorted(sizes)}, which must be one batch size; "
                 "chip.at(t).instance(i) is an ordinary model that takes anything"
             )
         batch = sizes.pop()
         rows = self.instances * batch
-        repeated = [
-            leaf.expand(self.instances, *leaf.shape).flatten(0, 1) if isinstance(leaf, Tensor) and leaf.ndim else leaf for leaf in flat
-        ]
+        repeated = [self._repeat(leaf) if isinstance(leaf, Tensor) and leaf.ndim else leaf for leaf in flat]
         args, kwargs = pytree.tree_unflatten(repeated, tree)
         for state in self.states.values():
             state.rows = rows
@@ -70,25 +80,32 @@ class ChipView:
                 state.rows = 0
         return pytree.tree_map(lambda leaf: self._split(leaf, batch), out)
 
+    def _repeat(self, leaf: Tensor) -> Tensor:
+        at = _at(self.batch_dim, leaf)
+        return leaf.unsqueeze(at).expand(*leaf.shape[:at], self.instances, *leaf.shape[at:]).flatten(at, at + 1)
+
     def _split(self, leaf: Any, batch: int) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf
-        if leaf.ndim == 0 or leaf.shape[0] != self.instances * batch:
+        at = _at(self.out_batch_dim, leaf)
+        if leaf.ndim == 0 or leaf.shape[at] != self.instances * batch:
             raise OrderError(
-                f"the model returned a tensor of shape {tuple(leaf.shape)}, whose first size is not the batch "
-                f"({self.instances} instances of {batch}); evaluate one instance at a time with chip.at(t).instance(i)"
+                f"the model returned a tensor of shape {tuple(leaf.shape)}, whose {'first size' if at == 0 else f'size {at}'} is not the "
+                f"batch ({self.instances} instances of {batch}); evaluate one instance at a time with chip.at(t).instance(i), or say with "
+                "chip.at(t, out_batch_dim=...) which size it is"
             )
-        return leaf.unflatten(0, (self.instances, batch))
+        return leaf.unflatten(at, (self.instances, batch)).movedim(at, 0)
 
     def instance(self, index: int) -> nn.Module:
         """Return one instance as an ordinary model in evaluation mode, for any inputs; raises OrderError for an unknown index."""
         if not 0 <= index < self.instances:
             raise OrderError(f"this chip has instances 0 to {self.instances - 1}, not {index}")
         model = shared_copy(self.model)
-        for name, state in self.states.items():
+        for path, array in arrays_of(model).items():
+            state = self.states[path]
             weights = [Mapped(mapped.w[index], mapped.scale) for mapped in state.weights]
             factors = [None if factor is None else factor[index] for factor in state.factors]
-            _layer(model, name).array.read = ReadState(weights, factors, [key[index] for key in state.keys], state.path, None)
+            array.read = ReadState(weights, factors, [key[index] for key in state.keys], state.path, None)
         return model
 
     def rewind(self) -> None:
@@ -106,10 +123,11 @@ class ChipView:
         total, count = torch.zeros(self.instances, dtype=torch.float64), 0
         at_once = max(1, ROWS_AT_ONCE // self.instances)
         for inputs, labels in batches:
-            for first in range(0, len(labels), at_once):
-                some = labels[first : first + at_once]
-                total += metric(self(inputs[first : first + at_once]), some).to("cpu", torch.float64).sum(1)
-                count += len(some)
+            split = zip(*(part.split(at_once, _at(self.batch_dim, part)) for part in (inputs, labels)), strict=True)
+            for some_inputs, some_labels in split:
+                values = metric(self(some_inputs), some_labels)
+                total += values.to("cpu", torch.float64).sum(1)
+                count += values.shape[1]
         if count == 0:
             raise OrderError("there is nothing to evaluate on: no batch, or only empty ones")
         return total / count
@@ -119,7 +137,6 @@ class ChipView:
         return self.evaluate(batches, lambda outputs, labels: (outputs.argmax(-1) == labels).to(torch.float64))
 
 
-def _layer(model: nn.Module, name: str) -> AnalogLayer:
-    layer = model.get_submodule(name)
-    assert isinstance(layer, AnalogLayer)
-    return layer
+def _at(dim: int, leaf: Tensor) -> int:
+    """Return which size of a tensor is the batch: `dim`, or the last size where there are fewer."""
+    return max(0, min(dim, leaf.ndim - 1))

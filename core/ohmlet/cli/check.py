@@ -61,10 +61,10 @@ def _plugin(kind: str, name: str, changes: Sequence[str]) -> int:
     spec = cls() if kind == "preset" else structure(with_paths({}, paths), cls, f"{kind} {name}")
     results = run_kit(kind, spec)
     for result in results:
-        mark = click.style("pass", fg="green") if result.passed else click.style("FAIL", fg="red")
-        click.echo(f"{mark}  {result.name}")
-        if not result.passed:
+        word, colour = ("skip", "yellow") if result.skipped else ("pass", "green") if result.passed else ("FAIL", "red")
+        click.echo(f"{click.style(word, fg=colour)}  {result.name}")
+        if result.message:
             click.echo("      " + result.message.strip().replace("\n", "\n      "))
-    failed = sum(not result.passed for result in results)
-    click.echo(f"{kind} {name}: {len(results) - failed} passed, {failed} failed")
+    failed, skipped = sum(not result.passed for result in results), sum(result.skipped for result in results)
+    click.echo(f"{kind} {name}: {len(results) - failed - skipped} passed, {failed} failed, {skipped} skipped")
     return 1 if failed else 0

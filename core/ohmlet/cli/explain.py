@@ -23,7 +23,7 @@ def explain_command(config: str, changes: Sequence[str]) -> None:
     from ohmlet.config.analog import AnalogConfig, load_config
     from ohmlet.config.dotted import assignment, with_paths
     from ohmlet.experiment.schema import Experiment, is_experiment
-    from ohmlet.explain import explain
+    from ohmlet.explanation import explain
 
     paths = dict(assignment(change) for change in changes)
     if Path(config).suffix:

@@ -10,7 +10,7 @@ import click
 
 __all__ = ["list_command"]
 
-COLOURS = {"ok": "green", "found": "cyan", "ambiguous": "yellow", "broken": "red"}
+COLOURS = {"off": "yellow", "ok": "green", "found": "cyan", "ambiguous": "yellow", "broken": "red"}
 
 
 @click.command("list")
@@ -21,7 +21,7 @@ def list_command(kind: str | None, as_json: bool, check: bool) -> int:
     """List the plugins of KIND, or of all kinds, with where they come from.
 
     Status: ok; found (its source was read but not run, since it imports torch; --check runs it); ambiguous (two distributions claim
-    the name); broken, with the reason. Exit status 1 when --check finds a broken plugin.
+    the name); off (by OHMLET_DISABLE_PLUGINS); broken, with the reason. Exit status 1 when --check finds a broken plugin.
     """
     from ohmlet.status import rows
 

@@ -15,7 +15,7 @@ from torch import nn
 import ohmlet
 from ohmlet.chip import program
 from ohmlet.config import files
-from ohmlet.convert import convert, retarget
+from ohmlet.conversion import convert, retarget
 from ohmlet.errors import UnprogrammedWarning
 from ohmlet.experiment.checkpoint import Checkpoint, Interrupted, Stopper
 from ohmlet.experiment.data import Split
@@ -58,7 +58,7 @@ class Run:
         """Run to the end and return the results; raises Interrupted, with a checkpoint written, when the user stops it."""
         files.write(self.experiment.to_plain(), self.folder / "experiment.yaml")
         stopper = Stopper()
-        with stopper.listening():
+        with stopper.listening(), _threads(self.experiment.threads):
             try:
                 self._run(stopper)
             except Interrupted:
@@ -156,6 +156,17 @@ class Run:
         if changes:
             retarget(model, changes)
         return program(model, self.experiment.evaluation.instances, seed=key(self.experiment.seed, "chips", variant) & MASK)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let torch compute on this many threads, unless 0."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

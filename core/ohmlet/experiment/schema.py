@@ -18,11 +18,11 @@ from ohmlet.experiment.optimizers import Optimizer
 from ohmlet.spec import boolean, integer, one_of
 from ohmlet.units import seconds
 
-__all__ = ["Evaluation", "Experiment", "Schooling", "Training", "is_experiment"]
+__all__ = ["Evaluation", "Experiment", "Phase", "Training", "is_experiment"]
 
 
 @frozen(kw_only=True)
-class Schooling:
+class Phase:
     """One phase of training by backpropagation on cross-entropy."""
 
     epochs: int = integer(20, "passes over the training data", ge=0)
@@ -35,8 +35,8 @@ class Schooling:
 class Training:
     """First digitally, then, unless left out, on the analog model with its noise in the loop."""
 
-    digital: Schooling = part(Schooling, "digital training", {})
-    hardware_aware: Schooling | None = part(Schooling | None, "fine-tuning of the converted model", None)
+    digital: Phase = part(Phase, "digital training", {})
+    hardware_aware: Phase | None = part(Phase | None, "fine-tuning of the converted model", None)
 
 
 def _times(value: Any) -> tuple[float | str, ...]:
@@ -75,6 +75,9 @@ class Experiment:
 
     name: str = field(default="experiment", metadata={"doc": "of the output folder"})
     seed: int = integer(0, "of initial weights, data order and all noise", ge=0)
+    threads: int = integer(
+        0, "of the CPU, 0 for torch's own choice; a small network is fastest on one, and sums in one order", ge=0, le=1024
+    )
     data: DataSet = part(DataSet, "what is learned", "digits")
     model: Model = part(Model, "what learns it", "cnn")
     training: Training = part(Training, "how it is learned", {})
@@ -96,7 +99,9 @@ class Experiment:
     def prepare_plain(cls, value: Any) -> Any:
         """Check and take out the schema's version."""
         if not isinstance(value, Mapping):
-            raise TypeError(f"expected a mapping (name, seed, data, model, training, hardware, evaluation), got {shortened(value)}")
+            raise TypeError(
+                f"expected a mapping (name, seed, threads, data, model, training, hardware, evaluation), got {shortened(value)}"
+            )
         value = dict(value)
         schema = value.pop("schema", SCHEMA)
         if schema != SCHEMA or isinstance(schema, bool):

@@ -13,7 +13,7 @@ from ohmlet.errors import ConfigError
 from ohmlet.experiment.checkpoint import Interrupted, Stopper
 from ohmlet.experiment.data import Split
 from ohmlet.experiment.progress import Stage
-from ohmlet.experiment.schema import Schooling
+from ohmlet.experiment.schema import Phase
 from ohmlet_kernels.noise import key
 
 __all__ = ["accuracy", "train"]
@@ -41,7 +41,7 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
 def train(
     model: nn.Module,
     split: Split,
-    settings: Schooling,
+    settings: Phase,
     seed: int,
     phase: str,
     state: dict[str, Any],

@@ -10,7 +10,7 @@ from torch import nn
 
 from ohmlet.config.analog import SCHEMA
 from ohmlet.config.structure import plain
-from ohmlet.convert import analog_layers
+from ohmlet.conversion import analog_layers
 from ohmlet.errors import ConfigError
 
 __all__ = ["load", "save"]
@@ -36,18 +36,22 @@ def load(model: nn.Module, path: str | Path) -> None:
         raise ConfigError(f"{path}: no such file")
     layers = analog_layers(model, "load")
     beside = path.with_suffix(".json")
-    if beside.is_file():
+    if not beside.is_file():
+        raise ConfigError(f"{beside}: no such file, so nothing says what hardware the state is of; model.load_state_dict takes any")
+    try:
         saved = json.loads(beside.read_text(encoding="utf-8"))["layers"]
-        if saved.keys() != layers.keys():
-            raise ConfigError(f"{beside}: saved from analog layers {', '.join(saved)}; this model has {', '.join(layers)}")
-        for name, layer in layers.items():
-            differs = _differences(saved[name], json.loads(json.dumps(plain(layer.config))), "")
-            if differs:
-                raise ConfigError(
-                    f"{beside}: layer '{name}' was saved under other hardware: {'; '.join(differs)}; "
-                    "retarget the model first, or load the state_dict yourself"
-                )
-    model.load_state_dict(torch.load(path, weights_only=True))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{beside}: not a saved config: {type(error).__name__}: {error}") from None
+    if saved.keys() != layers.keys():
+        raise ConfigError(f"{beside}: saved from analog layers {', '.join(saved)}; this model has {', '.join(layers)}")
+    for name, layer in layers.items():
+        differs = _differences(saved[name], json.loads(json.dumps(plain(layer.config))), "")
+        if differs:
+            raise ConfigError(
+                f"{beside}: layer '{name}' was saved under other hardware: {'; '.join(differs)}; "
+                "retarget the model first, or load the state_dict yourself"
+            )
+    model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
 
 
 def _differences(saved: object, now: object, path: str) -> list[str]:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ohmlet.config.analog import AnalogConfig
 from ohmlet.errors import ConversionError, OrderError
-from ohmlet.nn import LAYERS, AnalogLayer
+from ohmlet.nn import LAYERS, AnalogLayer, layer_for
 from ohmlet.nn.array import AnalogArray
 from ohmlet.nn.layer import drawn_seed
 from ohmlet.registry import did_you_mean
@@ -60,11 +60,17 @@ class Report:
 
 def _parsed(rules: Mapping[Any, Any] | None, config: AnalogConfig) -> list[tuple[Any, str, AnalogConfig | str]]:
     parsed: list[tuple[Any, str, AnalogConfig | str]] = []
+    if rules is not None and not isinstance(rules, Mapping):
+        raise ConversionError(f"rules is a mapping from modules to what becomes of them, not a {type(rules).__name__}")
     for key, value in (rules or {}).items():
+        if not isinstance(key, str | type):
+            raise ConversionError(f"rules[{key!r}]: a rule is for a name pattern, 'type:Class' or a module class")
         words = f"rules[{key!r}]" if isinstance(key, str) else f"rules[{key.__name__}]"
         if isinstance(value, str) and value in {"digital", "analog"}:
             parsed.append((key, words, config if value == "analog" else value))
-        elif isinstance(value, Mapping) and value and all("." in path for path in value):
+        elif isinstance(value, Mapping) and not value:
+            raise ConversionError(f"{words} changes nothing: give 'digital', 'analog', a config, or dotted changes")
+        elif isinstance(value, Mapping) and all("." in path for path in value):
             parsed.append((key, words, config.override(value)))
         else:
             parsed.append((key, words, AnalogConfig.parse(value, words)))
@@ -78,23 +84,34 @@ def _rule(name: str, module: nn.Module, rules: list[tuple[Any, str, Any]]) -> tu
         elif key.startswith("type:"):
             matches = type(module).__name__ == key[5:]
         else:
-            matches = fnmatch.fnmatchcase(name, key)
+            matches = fnmatch.fnmatchcase(name, key) or fnmatch.fnmatchcase(name, f"{key}.*")
         if matches:
             return index, value
     return None
 
 
+def _asks(key: Any, value: Any, name: str) -> bool:
+    """Whether a rule means this very layer, and not whatever its pattern happens to match."""
+    return value == "analog" or isinstance(key, type) or key.startswith("type:") or key == name
+
+
+def _is_matrix(parameter: Tensor) -> bool:
+    """Whether a parameter may be multiplied; [1, N, C], a token or a position's vector, is added to a batch, and [C, 1, 1] is a scale."""
+    return parameter.ndim == 2 or (parameter.ndim > 2 and sum(size > 1 for size in parameter.shape) > 1 and parameter.shape[0] > 1)
+
+
 def _holds_matrix(module: nn.Module) -> bool:
-    return any(parameter.ndim >= 2 for parameter in module.parameters(recurse=False))
+    return any(_is_matrix(parameter) for parameter in module.parameters(recurse=False))
 
 
 def convert(model: nn.Module, config: Any, rules: Mapping[Any, Any] | None = None, *, strict: bool = False) -> Report:
-    """Replace a model's Linear and Conv2d layers by analog ones, in place, and return a report of every module.
+    """Replace a model's layers by analog ones (`ohmlet.nn.LAYERS`), in place, and return a report of every module.
 
-    `config` is an AnalogConfig, a preset's name or a mapping. `rules` maps a name pattern ("encoder.*"), "type:Conv2d" or a module
-    class to "digital", "analog", a config of its own, or dotted changes to `config` ({"tile.forward.adc.bits": 6}); the first rule
-    that matches counts. Parameters stay the same objects, so optimizers and tied weights keep working. When the model itself is such
-    a layer it cannot be replaced in place: use `report.model`.
+    `config` is an AnalogConfig, a preset's name or a mapping. `rules` maps a name pattern ("encoder", with all that is
+    inside it, or "*.fc2"), "type:Conv2d" or a module class to "digital", "analog", a config of its own, or dotted changes to `config`
+    ({"tile.forward.adc.bits": 6}); the first rule that matches counts. Embeddings become analog only by a rule that says "analog" or
+    names them or their class. Parameters stay the same objects, so optimizers and tied weights keep working. When the model itself is
+    such a layer it cannot be replaced in place: use `report.model`.
 
     Raises ConversionError when a rule matches nothing, when nothing becomes analog, for weights that are not finite, and with
     `strict` when a matrix stays digital that no rule keeps digital; OrderError for a model that is analog already.
@@ -105,36 +122,48 @@ def convert(model: nn.Module, config: Any, rules: Mapping[Any, Any] | None = Non
     if any(isinstance(module, AnalogLayer) for module in model.modules()):
         raise OrderError("this model has analog layers already; ohmlet.retarget(model, config) gives it other hardware")
     parsed, seed = _parsed(rules, config), drawn_seed() if config.seed is None else config.seed
+    given = list((rules or {}).items())
     rows: list[Row] = []
     made: dict[nn.Module, AnalogLayer] = {}
     owners: dict[int, str] = {}
+    read_by: dict[nn.Module, Row] = {}
     used: set[int] = set()
     for name, module in list(model.named_modules()):
         rule = _rule(name, module, parsed)
         used |= {rule[0]} if rule else set()
         label = type(module).__name__
         chosen = rule[1] if rule else config
-        shape = next((tuple(p.shape) for p in module.parameters(recurse=False) if p.ndim >= 2), ())
+        shape = next((tuple(p.shape) for p in module.parameters(recurse=False) if _is_matrix(p)), ())
         if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
             raise ConversionError(
                 f"module '{name}' ({label}) has parameters without a size yet; run the model once on an input, then convert it"
             )
-        if type(module) in LAYERS and chosen != "digital" and _owns_weight(module):
-            layer = LAYERS[type(module)].from_digital(module, chosen, name, chosen.seed if chosen.seed is not None else seed)
+        analog = layer_for(type(module))
+        if analog is not None and analog.only_by_rule and not (rule and _asks(*given[rule[0]], name)):
+            analog = None
+        if analog is not None and chosen != "digital" and _owns(module, analog.weight_names(module)) and module not in read_by:
+            layer = analog.from_digital(module, chosen, name, chosen.seed if chosen.seed is not None else seed)
             made[module] = layer
-            tied = owners.setdefault(id(layer.weight), name)
+            tied = [owners.setdefault(id(module._parameters[weight]), name) for weight in analog.weight_names(module)]
             reason = parsed[rule[0]][1] if rule else "a crossbar layer"
-            reason += f"; weight tied with {tied}" if tied != name else ""
-            rows.append(Row(name, label, "analog", reason, shape, len(layer.array.blocks) * layer.array.groups))
+            reason += "".join(f"; weight tied with {owner}" for owner in dict.fromkeys(tied) if owner != name)
+            rows.append(Row(name, label, "analog", reason, shape, layer.size))
         elif rule and chosen == "digital":
             rows.append(Row(name, label, "digital", parsed[rule[0]][1], shape))
-        elif _holds_matrix(module) or type(module) in LAYERS:
+        elif module in read_by:
+            owner = read_by[module]
+            rows.append(Row(name, label, owner.kind, f"its weight is read by {owner.module} '{owner.name}', which stays digital", shape))
+        elif any(known.only_by_rule and isinstance(module, digital) for digital, known in LAYERS.items()):
+            rows.append(Row(name, label, "digital", "a look-up, which needs no product; the rule 'analog' puts it on crossbars", shape))
+        elif _holds_matrix(module) or isinstance(module, tuple(LAYERS)):
             rows.append(Row(name, label, "missing", _why(module), shape))
         elif isinstance(module, nn.TransformerEncoderLayer):
             rows.append(Row(name, label, "digital", "its fused path, which reads weights past the layers, is switched off"))
-        elif not list(module.children()):
+        elif list(module.parameters(recurse=False)) or not list(module.children()):
             reason = "element-wise parameters" if list(module.parameters(recurse=False)) else "no parameters"
             rows.append(Row(name, label, "digital", reason, shape))
+        if isinstance(module, nn.MultiheadAttention) and module not in made:
+            read_by[module.out_proj] = rows[-1]
     _refuse(rows, parsed, used, strict)
     for module in list(model.modules()):
         _close_bypass(module)
@@ -143,20 +172,20 @@ def convert(model: nn.Module, config: Any, rules: Mapping[Any, Any] | None = Non
 
 
 def _replace(model: nn.Module, made: Mapping[nn.Module, nn.Module]) -> None:
-    for parent in list(model.modules()):
+    for parent in [*model.modules(), *made.values()]:
         # named_children() names a module only once, and a parent may hold it under several names.
         for name, child in list(parent._modules.items()):
             if child is not None and child in made:
                 setattr(parent, name, made[child])
 
 
-def _owns_weight(module: nn.Module) -> bool:
-    """Whether the weight is a parameter of the module itself, not computed from others in a hook (spectral norm, pruning)."""
-    return isinstance(module._parameters.get("weight"), nn.Parameter)
+def _owns(module: nn.Module, weights: tuple[str, ...]) -> bool:
+    """Whether weights are parameters of the module itself, not computed from others in a hook (spectral norm, pruning)."""
+    return all(isinstance(module._parameters.get(weight), nn.Parameter) for weight in weights)
 
 
 def _why(module: nn.Module) -> str:
-    if type(module) in LAYERS:
+    if layer_for(type(module)) is not None:
         return "its weight is computed from other parameters by a hook; make it a parameter first (torch.nn.utils.prune.remove)"
     analog = [digital for digital in LAYERS if isinstance(module, digital)]
     if analog:
@@ -208,8 +237,10 @@ def retarget(model: nn.Module, config: Any) -> None:
     config that does not make sense.
     """
     changes = config if isinstance(config, Mapping) and config and all("." in str(path) for path in config) else None
-    for layer in analog_layers(model, "retarget").values():
-        layer.retarget(layer.config.override(changes) if changes is not None else AnalogConfig.parse(config))
+    layers = list(analog_layers(model, "retarget").values())
+    configs = [layer.config.override(changes) if changes is not None else AnalogConfig.parse(config) for layer in layers]
+    for layer, its_config in zip(layers, configs, strict=True):
+        layer.retarget(its_config)
 
 
 def to_digital(model: nn.Module) -> nn.Module:

@@ -1,0 +1,1 @@
+"""Tests of the registry, the configs and the hooks."""
