@@ -50,8 +50,8 @@ def test_the_table_shows_mean_and_spread_at_each_time() -> None:
     written = io.StringIO()
     Console(width=150, file=written).print(table(results(0.8, 0.9, 0.02)))
     text = written.getvalue()
-    assert "80.0 ± 2.0" in text
-    assert "90.0 ± 2.0" in text
+    assert "80.0±2.0" in text
+    assert "90.0±2.0" in text
     assert "0 s" in text
     assert "1 h" in text
 

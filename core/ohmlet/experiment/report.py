@@ -6,6 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from ohmlet.hooks import hooks
@@ -19,6 +20,7 @@ __all__ = ["table", "verdicts", "write_report"]
 SMALLEST_GAIN = 2.0
 """Points of accuracy that a training's seed alone can move by."""
 
+SHORT = {"direct": "direct", "hardware_aware": "hw-aware"}
 METHODS = {"direct": "direct mapping", "hardware_aware": "hardware-aware"}
 
 
@@ -31,16 +33,22 @@ def lines_of(results: dict[str, Any]) -> dict[tuple[str, str, bool], list[dict[s
 
 
 def table(results: dict[str, Any]) -> Table:
-    """Return the accuracies in % as mean ± standard deviation over chip instances."""
+    """Return the accuracies in % as mean±standard deviation over chip instances; fits 80 columns for six times."""
     lines = lines_of(results)
     times = [row["time_s"] for row in next(iter(lines.values()))]
-    made = Table(title=f"test accuracy in %, mean ± spread over {len(results['accuracy_on_chips'][0]['instances'])} chip instances")
-    for head in ("hardware", "training", "drift comp.", *map(spoken, times)):
-        made.add_column(head, justify="left" if head in {"hardware", "training", "drift comp."} else "right")
+    instances = len(results["accuracy_on_chips"][0]["instances"])
+    title = f"test accuracy in %: mean±spread over {instances} chips, with drift compensation or not"
+    made = Table(title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left", header_style="bold")
+    made.add_column("")
+    made.add_column("comp.")
+    for time in times:
+        made.add_column(spoken(time), justify="right", no_wrap=True)
     before = None
     for (variant, method, compensated), rows in lines.items():
-        cells = [f"{100 * row['mean']:.1f} ± {100 * row['std']:.1f}" for row in rows]
-        made.add_row("" if variant == before else variant, METHODS[method], "yes" if compensated else "no", *cells)
+        if variant != before:
+            made.add_row(f"[bold]{escape(variant)}[/bold]")
+        cells = [f"{100 * row['mean']:.1f}±{100 * row['std']:.1f}" for row in rows]
+        made.add_row(f" {SHORT[method]}", "yes" if compensated else "no", *cells)
         before = variant
     return made
 
