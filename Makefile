@@ -22,7 +22,7 @@ help:
 	@echo "make lint        ruff, import-linter and mypy"
 	@echo "make format      let ruff rewrite the sources"
 	@echo "make docs        the documentation, to docs/_build/html"
-	@echo "make bench       benchmarks (not there yet)"
+	@echo "make bench       times of analog layers beside torch's: ENGINE=<name>"
 	@echo "make reference   replay another simulator's numbers, one row per case: DIR=<folder> ENGINE=<name> GROUPS=<letters>"
 	@echo "make install     install only, with what tests and examples need"
 	@echo "make clean       delete .venv, caches and builds; results in runs/ stay"
@@ -50,8 +50,8 @@ format: .venv/.dev
 docs: .venv/.docs
 	$(RUN) sphinx -q -E -W --keep-going -b html docs docs/_build/html
 
-bench:
-	@echo "make bench does nothing yet: benchmarks come with the compiled kernels" >&2; exit 1
+bench: .venv/.ready .venv/.dev
+	@NUMBA_NUM_THREADS=1 .venv/bin/python benchmarks/mvm.py $(ENGINE)
 
 reference: .venv/.ready .venv/.dev
 	@$(RUN) ohmlet.interop.replay "$(or $(DIR),tests/reference/data)" $(if $(ENGINE),--engine "$(ENGINE)") $(if $(GROUPS),--groups "$(GROUPS)")

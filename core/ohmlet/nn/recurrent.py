@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, ClassVar, cast
 
 import torch
@@ -53,9 +54,9 @@ class AnalogRecurrent(AnalogLayer):
     def flatten_parameters(self) -> None:
         """Do nothing; models call it for the sake of cuDNN."""
 
+    @abstractmethod
     def cell(self, x: Tensor, h: Tensor, state: State) -> State:
         """Return the next state from the products with the input and with the hidden state, and the state before."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor | PackedSequence, hx: Any = None) -> tuple[Tensor | PackedSequence, Any]:
         """Return the last layer's hidden states at all times, laid out as the inputs, and the last state of every layer."""

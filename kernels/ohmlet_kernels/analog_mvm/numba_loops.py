@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ohmlet_kernels.noise.numba import CHUNK, MASK, S32, _draw, _normals
+from ohmlet_kernels.noise.numba import CHUNK, MASK, S32, _draw, _normals, _places
 
 __all__ = ["after", "after_gradient", "before", "before_gradient"]
 
@@ -33,10 +33,12 @@ def _noise(noise, columns, row, ordinal, key, purpose):  # type: ignore[no-untyp
     quads = (columns + 3) // 4
     z = np.empty((4, CHUNK), np.uint32)
     y = np.empty((4, CHUNK), np.float32)
+    at_row, at_column = np.empty(CHUNK, np.uint64), np.empty(CHUNK, np.uint64)
     high = (ordinal >> S32) << np.uint64(20)
     for start in range(0, quads, CHUNK):
         count = min(CHUNK, quads - start)
-        _draw(z, count, row * quads + start, quads, high, ordinal & MASK, purpose, key & MASK, key >> S32)
+        _places(at_row, at_column, count, row * quads + start, quads)
+        _draw(z, at_row, at_column, count, high, ordinal & MASK, purpose, key & MASK, key >> S32)
         _normals(z, y, count)
         for i in range(count):
             first = (start + i) * 4
