@@ -51,6 +51,12 @@ def test_list_imports_no_torch() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_distribution_that_is_switched_off_is_listed_as_off(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OHMLET_DISABLE_PLUGINS", "ohmlet")
+    assert main(["list", "tile"]) == 0
+    assert "off     switched off by OHMLET_DISABLE_PLUGINS" in capsys.readouterr().out
+
+
 def test_show_tells_parameters_with_units_and_source(capsys: Captured) -> None:
     assert main(["show", "noise_model", "pcm"]) == 0
     out = capsys.readouterr().out

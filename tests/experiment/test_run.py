@@ -148,6 +148,21 @@ def test_without_fine_tuning_only_direct_mapping_is_evaluated(small: Experiment,
     assert results["accuracy_on_chips"][0]["std"] == 0.0
 
 
+def test_a_run_computes_on_the_threads_it_states_and_gives_them_back(small: Experiment, tmp_path: Path) -> None:
+    before, seen = torch.get_num_threads(), []
+
+    class Watching(Quiet):
+        @contextmanager
+        def stage(self, name: str, total: int, done: int = 0) -> Iterator[Stage]:
+            seen.append(torch.get_num_threads())
+            yield Stage()
+
+    quick = evolve(small, threads=1, training=Training(digital=Phase(epochs=1)), evaluation=Evaluation(instances=1, times=(1.0,)))
+    Run(quick, tmp_path, Watching())()
+    assert seen == [1, 1]
+    assert torch.get_num_threads() == before
+
+
 def test_rules_keep_layers_digital(small: Experiment, tmp_path: Path) -> None:
     only_last = evolve(
         small, rules={"1": "digital"}, training=Training(digital=Phase(epochs=1)), evaluation=Evaluation(instances=1, times=(1.0,))
