@@ -159,11 +159,11 @@ def one_of(default: str, choices: tuple[str, ...], doc: str) -> Any:
     return field(default=default, validator=check, metadata={"doc": doc, "choices": choices})
 
 
-def describe(spec: Any, shown: Callable[[Any], bool] = lambda value: True) -> list[tuple[str, Any, str, str]]:
+def describe(spec: Any) -> list[tuple[str, Any, str, str]]:
     """Return (name, value, unit, doc) of each field of an attrs object, `preset` left out, for tables and `explain`."""
     rows = []
     for attribute in fields(type(spec)):
         value = getattr(spec, attribute.name)
-        if attribute.name != "preset" and shown(value):
+        if attribute.name != "preset":
             rows.append((attribute.name, value, attribute.metadata.get("unit", ""), attribute.metadata.get("doc", "")))
     return rows

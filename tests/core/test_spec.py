@@ -148,10 +148,6 @@ def test_description_leaves_the_preset_out() -> None:
     assert "preset" not in [row[0] for row in describe(Cell(preset="somewhere"))]
 
 
-def test_description_can_be_limited() -> None:
-    assert [row[0] for row in describe(Cell(), lambda value: value is None)] == ["maybe", "count"]
-
-
 def test_bounds_are_in_the_metadata() -> None:
     bounds = {attribute.name: dict(attribute.metadata.get("bounds", {})) for attribute in fields(Cell)}
     assert bounds["w_max"] == {">": 0.0, "<=": 1.0}

@@ -13,6 +13,7 @@ import ohmlet
 from ohmlet.config import structure
 from ohmlet.errors import ConfigError
 from ohmlet.interfaces.conductance_converter import ConductanceConverter
+from ohmlet.interfaces.noise_model import ConductanceWindow
 from ohmlet_noise_models.custom_pair import CustomPair
 from ohmlet_noise_models.dual_pair import DualPair
 from ohmlet_noise_models.n_pair import NPair
@@ -134,3 +135,8 @@ def test_all_devices_of_a_weight_are_programmed() -> None:
     assert g.shape == (6, 2, 5, 6)
     flat = np.asarray(g.flatten(1))
     assert len({row.tobytes() for row in flat}) == 6
+
+
+def test_an_empty_window_is_refused_wherever_it_comes_from() -> None:
+    with pytest.raises(ConfigError, match=r"'g_min_uS' must be below 'g_max_uS': 25\.0 >= 5\.0"):
+        ConductanceWindow(25.0, 5.0)

@@ -15,7 +15,7 @@ from tests.testing.faults import assert_caught, caught, untested
 G_MIN, G_MAX = 5.0, 25.0
 
 FAULTS = {
-    "reversed_window": ("test_window_is_a_range", r"0 <= g_min < g_max < inf, got ConductanceWindow\(g_min=25.0, g_max=5.0\)"),
+    "negative_window": ("test_window_is_a_range", r"0 <= g_min < g_max < inf, got ConductanceWindow\(g_min=-5.0, g_max=25.0\)"),
     "devices_last": ("test_shapes", r"to_conductances of \[5, 7\] with devices = 2 returned shape \(5, 7, 2\) instead of \(2, 5, 7\)"),
     "one_type": ("test_shapes", r"returned torch.float32 for torch.float64 arguments"),
     "forgets_g_min": ("test_weights_come_back", r"to_weights\(to_conductances\(w\)\) must be w for every \|w\| <= 1"),
@@ -35,7 +35,7 @@ class Faulty(ConductanceConverter):
 
     @property
     def window(self) -> ConductanceWindow:
-        return ConductanceWindow(G_MAX, G_MIN) if self.fault == "reversed_window" else ConductanceWindow(G_MIN, G_MAX)
+        return ConductanceWindow(-G_MIN, G_MAX) if self.fault == "negative_window" else ConductanceWindow(G_MIN, G_MAX)
 
     def to_conductances(self, w: Tensor) -> Tensor:
         if self.fault == "writes":

@@ -20,6 +20,9 @@ __all__ = ["table", "verdicts", "write_report"]
 SMALLEST_GAIN = 2.0
 """Points of accuracy that a training's seed alone can move by."""
 
+EASY = 5.0
+"""Points lost by direct mapping below which a verdict adds that there was little to gain."""
+
 SHORT = {"direct": "direct", "hardware_aware": "hw-aware"}
 METHODS = {"direct": "direct mapping", "hardware_aware": "hardware-aware"}
 
@@ -70,8 +73,9 @@ def verdicts(results: dict[str, Any]) -> list[str]:
         words = "a loss" if gain < 0 else "a gain"
         if abs(gain) < max(2 * error, SMALLEST_GAIN):
             words = "too little to claim"
-            if direct["mean"] > results["accuracy_before_programming"]["digital"] - 0.05:
-                words += ": direct mapping loses so little here that this task cannot show a gain"
+            loss = 100 * (results["accuracy_before_programming"]["digital"] - direct["mean"])
+            if loss < EASY:
+                words += f": direct mapping loses only {max(loss, 0.0):.1f} points, so there is little to gain"
         where = f"{variant}, {'with' if compensated else 'without'} drift compensation"
         out.append(f"{where}: hardware-aware minus direct at {spoken(aware['time_s'])} = {gain:+.1f} ± {error:.1f} points, {words}")
     return out

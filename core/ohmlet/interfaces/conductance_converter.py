@@ -28,6 +28,10 @@ class ConductanceConverter(Spec):
         """Devices per weight; write `devices = 1` in the class, or override the property, for another number than two."""
         return 2
 
+    def __attrs_post_init__(self) -> None:
+        # An empty window is refused where the config is read.
+        self.window  # noqa: B018
+
     @property
     @abstractmethod
     def window(self) -> ConductanceWindow:

@@ -21,10 +21,14 @@ __all__ = ["ConductanceWindow", "NoiseModel"]
 
 @frozen
 class ConductanceWindow:
-    """The smallest and the largest conductance [uS] that a converter uses on a device."""
+    """The smallest and the largest conductance [uS] that a converter uses on a device; raises ConfigError when it is empty."""
 
     g_min: float
     g_max: float
+
+    def __attrs_post_init__(self) -> None:
+        if self.g_min >= self.g_max:
+            raise ConfigError(f"'g_min_uS' must be below 'g_max_uS': {self.g_min!r} >= {self.g_max!r}")
 
 
 class NoiseModel(Spec):

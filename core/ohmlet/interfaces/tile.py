@@ -13,11 +13,7 @@ from ohmlet.interfaces.noise_model import NoiseModel
 from ohmlet.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import nn
-
-    Kernel = Callable[..., Any]
 
 __all__ = ["ProgrammableTile", "Site", "Tile"]
 

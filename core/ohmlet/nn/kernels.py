@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ from attrs import frozen
 
 from ohmlet.errors import ConfigError, PluginError
 from ohmlet.interfaces.engine import Engine
-from ohmlet.registry import registry
+from ohmlet.registry import Entry, registry
 
 __all__ = ["Kernels", "kernels_of"]
 
@@ -32,18 +33,26 @@ class Kernels:
         return self.table[operation, device_type]
 
 
+@functools.cache
+def _all(entries: tuple[Entry, ...]) -> list[Engine]:
+    """Return the engines that can run, of those registered now: an engine that fails to import is tried once, not at every layer."""
+    del entries  # what the answer depends on
+    engines = []
+    for entry, cls in registry("engine").survey():
+        if isinstance(cls, PluginError):
+            logging.getLogger("ohmlet").info("engine %s is left out: %s", entry.name, cls)
+        elif cls().unavailable() is None:
+            engines.append(cls())
+    return engines
+
+
 def kernels_of(name: str) -> Kernels:
     """Return the kernels of an engine by name, or for `auto` the most preferred of all that can run.
 
     Raises ConfigError when the named engine cannot run here, with its reason.
     """
     if name == "auto":
-        engines = []
-        for entry, cls in registry("engine").survey():
-            if isinstance(cls, PluginError):
-                logging.getLogger("ohmlet").info("engine %s is left out: %s", entry.name, cls)
-            elif cls().unavailable() is None:
-                engines.append(cls())
+        engines = _all(tuple(entry for entries in registry("engine").entries().values() for entry in entries))
     else:
         engine: Engine = registry("engine").get(name)()
         if engine.unavailable():

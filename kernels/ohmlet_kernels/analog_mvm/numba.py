@@ -28,7 +28,6 @@ class _Plan(NamedTuple):
     settings: MVM
     noise: Stream
     ordinals: Tensor
-    outputs: torch.Size
 
 
 def fits(x: Tensor, w: Tensor, s: MVM, noise: Stream, variation: Variation) -> bool:
@@ -108,7 +107,6 @@ def analog_mvm(x: Tensor, w: Tensor, scale: Tensor | None, settings: MVM, noise:
         return reference(x, w, scale, settings, noise, variation)
     assert noise.ordinals is not None
     divisor = x.new_ones(()) if scale is None else scale.detach()
-    lead = torch.broadcast_shapes(x.shape[:-3], w.shape[:-2])
-    plan = _Plan(settings, noise, noise.ordinals.contiguous(), torch.Size((*lead, *x.shape[-3:-1], w.shape[-2])))
+    plan = _Plan(settings, noise, noise.ordinals.contiguous())
     out: Tensor = _Pass.apply(x, w, divisor, plan)  # type: ignore[no-untyped-call]
     return out

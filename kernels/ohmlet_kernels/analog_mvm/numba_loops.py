@@ -9,8 +9,6 @@ from ohmlet_kernels.noise.numba import CHUNK, MASK, S32, _draw, _normals, _place
 
 __all__ = ["after", "after_gradient", "before", "before_gradient"]
 
-NORMALS = 4 * CHUNK
-
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def before(first, last, x, scale, step, bound, v, inside):  # type: ignore[no-untyped-def]

@@ -41,8 +41,7 @@ class CustomPair(ConductanceConverter):
     nodes: str = one_of("read", ("read", "even"), "the weights that states stand for: what they read as, or evenly spaced ones")
 
     def __attrs_post_init__(self) -> None:
-        if self.g_min_uS >= self.g_max_uS:
-            raise ConfigError(f"'g_min_uS' must be below 'g_max_uS': {self.g_min_uS!r} >= {self.g_max_uS!r}")
+        super().__attrs_post_init__()
         lengths = {len(row) for row in self.conductances}
         if len(self.conductances) != self.devices or len(lengths) != 1 or min(lengths) < 2:
             raise ConfigError(

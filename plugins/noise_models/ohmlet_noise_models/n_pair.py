@@ -6,7 +6,6 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from ohmlet.errors import ConfigError
 from ohmlet.interfaces.conductance_converter import ConductanceConverter
 from ohmlet.interfaces.noise_model import ConductanceWindow
 from ohmlet.spec import number, numbers
@@ -31,10 +30,6 @@ class NPair(ConductanceConverter):
     factors: tuple[float, ...] = numbers((1.0, 2.0, 4.0), "factor of each pair, the one that fills first in front", gt=0.0)
     g_max_uS: float = number(25.0, "largest conductance of a device", unit="uS", gt=0.0)  # noqa: N815 - the unit is written so
     g_min_uS: float = number(0.0, "smallest conductance of a device", unit="uS", ge=0.0)  # noqa: N815
-
-    def __attrs_post_init__(self) -> None:
-        if self.g_min_uS >= self.g_max_uS:
-            raise ConfigError(f"'g_min_uS' must be below 'g_max_uS': {self.g_min_uS!r} >= {self.g_max_uS!r}")
 
     @property
     def devices(self) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from attrs import frozen
 from torch import Tensor
 
-from ohmlet.errors import ConfigError
 from ohmlet.interfaces.conductance_converter import ConductanceConverter
 from ohmlet.interfaces.noise_model import ConductanceWindow
 from ohmlet.spec import number
@@ -28,10 +27,6 @@ class SingleDevice(ConductanceConverter):
     g_min_uS: float = number(9.0, "conductance of a weight of -1", unit="uS", ge=0.0)  # noqa: N815
 
     devices = 1
-
-    def __attrs_post_init__(self) -> None:
-        if self.g_min_uS >= self.g_max_uS:
-            raise ConfigError(f"'g_min_uS' must be below 'g_max_uS': {self.g_min_uS!r} >= {self.g_max_uS!r}")
 
     @property
     def window(self) -> ConductanceWindow:

@@ -6,7 +6,6 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from ohmlet.errors import ConfigError
 from ohmlet.interfaces.conductance_converter import ConductanceConverter
 from ohmlet.interfaces.noise_model import ConductanceWindow
 from ohmlet.spec import number
@@ -25,10 +24,6 @@ class SinglePair(ConductanceConverter):
 
     g_max_uS: float = number(25.0, "conductance of the largest weight", unit="uS", gt=0.0)  # noqa: N815 - the unit is written so
     g_min_uS: float = number(0.0, "conductance of a weight of zero", unit="uS", ge=0.0)  # noqa: N815
-
-    def __attrs_post_init__(self) -> None:
-        if self.g_min_uS >= self.g_max_uS:
-            raise ConfigError(f"'g_min_uS' must be below 'g_max_uS': {self.g_min_uS!r} >= {self.g_max_uS!r}")
 
     @property
     def window(self) -> ConductanceWindow:

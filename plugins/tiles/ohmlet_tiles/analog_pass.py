@@ -148,6 +148,16 @@ class AnalogPass:
             assumed_w_max=bm.assumed_w_max if isinstance(bm, IterativeWorstCase) else (summed.assumed_w_max if summed else 0.6),
         )
 
+    @property
+    def varies(self) -> bool:
+        """Whether outputs or cells of a crossbar differ, so that `variation` has something to say."""
+        return (
+            self.out_noise_spread > 0
+            or self.nonlinearity is not None
+            or (self.voltage_drop is not None and self.voltage_drop.offset_std > 0)
+            or (isinstance(self.passes, SeparatePasses) and self.passes.w_asymmetry > 0)
+        )
+
     def variation(self, w: Tensor, key: Tensor, name: str, transposed: bool) -> Variation:
         """Return what differs between a crossbar's outputs or cells.
 

@@ -28,7 +28,7 @@ class PassModule(nn.Module):
         self.numbers = settings.settings()
         if name == "backward":
             self.numbers = self.numbers._replace(bound_management=False)
-        self.variation: Variation | None = None
+        self.variation = None if settings.varies else Variation()
         self.coded, self.converter = settings.time_coded(), converter
         if self.coded is not None and (converter is None or converter.devices != 2):
             raise ConfigError(f"ir_drop time_dependent needs a conductance_converter of one device pair per weight, not {converter}")
