@@ -40,7 +40,7 @@ def table(results: dict[str, Any]) -> Table:
     lines = lines_of(results)
     times = [row["time_s"] for row in next(iter(lines.values()))]
     instances = len(results["accuracy_on_chips"][0]["instances"])
-    title = f"test accuracy in %: mean±spread over {instances} chips, with drift compensation or not"
+    title = f"test accuracy in %, mean±spread of {instances} chips; comp.: drift compensated"
     made = Table(title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left", header_style="bold")
     made.add_column("")
     made.add_column("comp.")
@@ -78,6 +78,8 @@ def verdicts(results: dict[str, Any]) -> list[str]:
                 words += f": direct mapping loses only {max(loss, 0.0):.1f} points, so there is little to gain"
         where = f"{variant}, {'with' if compensated else 'without'} drift compensation"
         out.append(f"{where}: hardware-aware minus direct at {spoken(aware['time_s'])} = {gain:+.1f} ± {error:.1f} points, {words}")
+    if out:
+        out.append("the errors are those of the chips, not of the training: repeat with other seeds before you claim a gain")
     return out
 
 
