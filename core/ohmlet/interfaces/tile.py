@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from attrs import frozen
 
@@ -13,9 +14,9 @@ from ohmlet.interfaces.noise_model import NoiseModel
 from ohmlet.spec import Spec
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-__all__ = ["ProgrammableTile", "Site", "Tile"]
+__all__ = ["Errors", "Pending", "ProgrammableTile", "Site", "Tile"]
 
 
 @frozen(kw_only=True)
@@ -26,6 +27,46 @@ class Site:
     in_features: int
     kernel: Any
     """`kernel(operation, device_type)` returns the engine's function for an operation on a torch device type."""
+    keys: Any = None
+    """int64 [groups]: of the noise of each parallel crossbar; what tiles need whose cells differ from the day they are made."""
+    cells: Any = None
+    """`cells(unit_cell, site)` returns the array of a unit cell (`ohmlet.cells`), for tiles that learn in memory."""
+
+
+class Errors(NamedTuple):
+    """What a backward pass leaves with a crossbar that learns in memory."""
+
+    order: int
+    """Number of the forward call: updates are made in the order of calls."""
+    x: Tensor
+    """Inputs [..., S, R, in] in model units."""
+    d: Tensor
+    """Gradient [..., S, R, out] with respect to w x."""
+
+
+class Pending(list[Errors]):
+    """What a crossbar that learns has been left with since the last step, and an `anchor`, which a layer replaces by a parameter.
+
+    An input of each training forward, the anchor lets the backward pass happen where no other input needs a gradient.
+    """
+
+    UNIT: ClassVar[float] = 1e-20
+    """Gradient that each backward pass leaves at the anchor: too small to count in a norm, exact enough to show what scaled it since."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        import torch
+
+        self.anchor = torch.zeros(1, requires_grad=True)
+
+    def mark(self, d: Tensor) -> Tensor:
+        """Return the anchor's gradient of a backward pass with errors d: `UNIT`, or NaN for errors that are not finite."""
+        import torch
+
+        # Where the sum of numbers is finite, so are they, which is the quicker to see.
+        if type(d) is torch.Tensor and d.is_cpu and math.isfinite(d.sum()):
+            return self.anchor.new_full((1,), self.UNIT)
+        return torch.where(torch.isfinite(d).all(), self.UNIT, math.nan).to(self.anchor.dtype).reshape(1)
 
 
 class Tile(Spec):
@@ -54,12 +95,22 @@ class Tile(Spec):
     The module may also define `full_scale() -> number`, the input that is full scale (1 unless defined), which read-outs of known inputs
     drive; and `constrain(weight) -> weight`, applied to the layer's own weights [..., out, in] before they are
     mapped (clipping, for example); hardware-aware weight noise belongs into `mvm` when `self.training`, drawn from
-    `noise.shared()`, which all samples of an optimizer step see alike.
+    `noise.shared()`, which all samples of an optimizer step see alike, or for each sample from `noise.each().shared()`. A module whose
+    full scale is a number of its own says so by `adjustable = True` and sets it in `set_full_scale(number)`: `ohmlet.calibrate` does.
+
+    A module with `mapped_mvm(x, weight, divisor, noise) -> y` gets its weights in model units and does what `mvm` does for w = weight /
+    divisor [..., out or 1, 1], so that scaling and weight noise can be one operation.
+
+    A tile that learns in memory owns its weights. Its module has four things more: `weights() -> w [groups?, out, in]`, normalised;
+    `set_weights(w, noise)`; `pending`, a `Pending` to which each backward pass of a training forward adds an `Errors`; and
+    `update(x, d, lr, noise)` with x [groups?, V, in] and d [groups?, V, out], vectors in order, numbered by `noise.ordinals`.
     """
 
     kind: ClassVar[str] = "tile"
     engine: ClassVar[str | None] = None
     """The engine that this tile pins, if it pins one."""
+    scales: ClassVar[str] = "columnwise"
+    """What `mapping.scales` is unless a config states it."""
 
     @abstractmethod
     def build(self, site: Site) -> nn.Module:

@@ -15,7 +15,8 @@ def product(v: Tensor, w: Tensor) -> Tensor:
     """Return w v: inputs [..., S, R, in] and weights [..., out, in] give [..., S, R, out]; leading sizes broadcast."""
     flat = v.flatten(-3, -2)
     y = torch.nn.functional.linear(flat, w) if w.ndim == 2 else torch.matmul(flat, w.mT)
-    out: Tensor = y.unflatten(-2, v.shape[-3:-1])
+    # Under autocast the sum alone is of the lower precision: noise and converters work in the weights'.
+    out: Tensor = y.to(w.dtype).unflatten(-2, v.shape[-3:-1])
     return out
 
 

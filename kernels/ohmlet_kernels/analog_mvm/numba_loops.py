@@ -5,105 +5,193 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ohmlet_kernels.noise.numba import CHUNK, MASK, S32, _draw, _normals, _places
+from ohmlet_kernels.noise.numba import normals_of_row, padded
 
-__all__ = ["after", "after_gradient", "before", "before_gradient"]
+__all__ = ["after", "after_gradient", "before", "before_gradient", "decoded"]
 
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def before(first, last, x, scale, step, bound, v, inside):  # type: ignore[no-untyped-def]
-    """Fill v [rows, in] with clip(round(x / scale / step) step, +-bound), and `inside` with where nothing clips, if it has any size."""
-    columns = x.shape[1]
-    for i in range(first, last):
-        s = scale[i] if scale[i] > np.float32(0) else np.float32(1)
-        for j in range(columns):
-            value = x[i, j] / s
-            if step > np.float32(0):
-                value = np.rint(value / step) * step
-            v[i, j] = min(max(value, -bound), bound)
-            if inside.size:
-                inside[i, j] = np.uint8(abs(value) <= bound)
+ZERO, ONE = np.float32(0.0), np.float32(1.0)
+FULL = np.uint8(255)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _noise(noise, columns, row, ordinal, key, purpose):  # type: ignore[no-untyped-def]
-    """Fill noise [columns] with the normals at (key, purpose, ordinal, row)."""
-    quads = (columns + 3) // 4
-    z = np.empty((4, CHUNK), np.uint32)
-    y = np.empty((4, CHUNK), np.float32)
-    at_row, at_column = np.empty(CHUNK, np.uint64), np.empty(CHUNK, np.uint64)
-    high = (ordinal >> S32) << np.uint64(20)
-    for start in range(0, quads, CHUNK):
-        count = min(CHUNK, quads - start)
-        _places(at_row, at_column, count, row * quads + start, quads)
-        _draw(z, at_row, at_column, count, high, ordinal & MASK, purpose, key & MASK, key >> S32)
-        _normals(z, y, count)
-        for i in range(count):
-            first = (start + i) * 4
-            for lane in range(min(4, columns - first)):
-                noise[first + lane] = y[lane, i]
+def _pack(bits, inside, columns):  # type: ignore[no-untyped-def]
+    """Fill bits [ceil(columns / 8)] with flags inside [columns], 0 or 1, eight in each."""
+    for byte in range(len(bits)):
+        word = np.uint8(0)
+        for k in range(min(8, columns - 8 * byte)):
+            word |= np.uint8(inside[8 * byte + k] << np.uint8(k))
+        bits[byte] = word
+
+
+@njit(inline="always")
+def _bit(bits, j):  # type: ignore[no-untyped-def]
+    """Return flag j of packed flags."""
+    return (bits[j >> 3] >> np.uint8(j & 7)) & np.uint8(1)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def after(first, last, y, power, scale, keys, ordinals, positions, purposes, numbers, keep_empty, inside):  # type: ignore[no-untyped-def]
-    """Turn currents y [rows, out] into outputs in place: read noise, output noise, ADC, scale; rows run over keys, ordinals, positions.
+def before(first, last, x, scale, step, bound, position, v, other, codes, bits, clipped):  # type: ignore[no-untyped-def]
+    """Turn inputs x [rows, in] into what drives the array, v = clip(round(x / scale / step) step, +-bound).
 
-    `power` [rows, out or 1] or empty, `purposes` of weight and output noise, `numbers` w_noise, out_noise, step, bound, out_scale.
+    v [L, 1, rows / L, in], or [L, 2, ...] with v position beside it; other [L, 0 to 2, ...] gets |v| (with `position`) and then v^2.
+    Unless they have no size: codes [rows, in] gets round(...), bits [rows, in / 8] where nothing clips, clipped [rows] how often it does.
     """
-    columns = y.shape[1]
+    columns, vectors = x.shape[1], v.shape[2]
+    inside = np.empty(columns, np.uint8)
+    level, wires = np.empty(columns, np.float32), v.shape[1] == 2
+    for i in range(first, last):
+        s = scale[i] if scale[i] > ZERO else ONE
+        lead, at = i // vectors, i % vectors
+        source, out = x[i], v[lead, 0, at]
+        if step > ZERO:
+            for j in range(columns):
+                level[j] = np.rint(source[j] / s / step)
+            for j in range(columns):
+                out[j] = min(max(level[j] * step, -bound), bound)
+        else:
+            for j in range(columns):
+                out[j] = min(max(source[j] / s, -bound), bound)
+        if bits.size:
+            count = np.int32(0)
+            for j in range(columns):
+                value = abs(level[j] * step) if step > ZERO else abs(source[j] / s)
+                inside[j] = np.uint8(value <= bound)
+                count = np.int32(count + np.int32(inside[j]))
+            clipped[i] = columns - count
+            if count == columns:
+                bits[i] = FULL
+            else:
+                _pack(bits[i], inside, columns)
+        if codes.size:
+            most = np.rint(bound / step)
+            for j in range(columns):
+                codes[i, j] = np.int32(min(max(level[j], -most), most))
+        if wires:
+            scaled, absolute = v[lead, 1, at], other[lead, 0, at]
+            for j in range(columns):
+                scaled[j] = out[j] * position[j]
+            for j in range(columns):
+                absolute[j] = abs(out[j])
+        if other.shape[1] > wires:
+            square = other[lead, int(wires), at]
+            for j in range(columns):
+                square[j] = out[j] * out[j]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def decoded(first, last, codes, step, bound, bits, v):  # type: ignore[no-untyped-def]
+    """Fill v [rows, in] with what `before` made of the codes."""
+    columns = codes.shape[1]
+    for i in range(first, last):
+        source, out = codes[i], v[i]
+        for j in range(columns):
+            out[j] = min(max(np.float32(source[j]) * step, -bound), bound)
+        if bits.size:
+            for j in range(columns):
+                if not _bit(bits[i], j):
+                    out[j] = bound if source[j] > 0 else -bound
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def after(first, last, y, other, norm, scale, keys, ordinals, positions, purposes, numbers, out, bits, clipped):  # type: ignore[no-untyped-def]
+    """Turn currents into outputs out [rows, out]: IR drop, read noise, output noise, ADC, scale; rows run over keys, ordinals, positions.
+
+    y [L, 1 or 2, rows / L, out] are the products with v and, for the IR drop, with v position; other [L, 0 to 2, ...] those of |v| with
+    |w| (for the IR drop) and the power of the read noise, unless norm [rows] has it. `purposes` of weight and output noise; `numbers`
+    w_noise, out_noise, step, bound, out_scale, ir_drop, n / g_ratio. Unless it has no size, bits [rows, out / 8] gets where nothing
+    clips and clipped [rows] how often it does.
+    """
+    columns, vectors, wires = out.shape[1], y.shape[2], y.shape[1] == 2
     w_noise, out_noise, step, bound, out_scale = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    ir_drop, load = numbers[5], numbers[6]
     per_key = len(ordinals) * positions
+    noise, pairs = np.empty(padded(columns), np.float32), np.zeros(padded(columns) // 2, np.uint64)
+    value, inside = np.empty(columns, np.float32), np.empty(columns, np.uint8)
     for i in range(first, last):
         s = scale[i]
-        if s <= np.float32(0):
-            s = np.float32(1)
-            if not keep_empty:
-                for j in range(columns):
-                    y[i, j] = np.float32(0)
-                    if inside.size:
-                        inside[i, j] = np.uint8(0)
-                continue
+        if s <= ZERO:
+            out[i] = ZERO
+            if bits.size:
+                bits[i] = FULL
+            continue
         key = np.uint64(keys[i // per_key])
         ordinal = np.uint64(ordinals[(i % per_key) // positions])
-        position = i % positions
-        noise = np.empty(columns, np.float32)
-        if power.size:
-            _noise(noise, columns, position, ordinal, key, purposes[0])
-            shared = power.shape[1] == 1
+        position, lead, at = i % positions, i // vectors, i % vectors
+        source, to = y[lead, 0, at], out[i]
+        if wires:
+            moved, absolute = y[lead, 1, at], other[lead, 0, at]
             for j in range(columns):
-                y[i, j] = y[i, j] + w_noise * power[i, 0 if shared else j] * noise[j]
-        if out_noise > np.float32(0):
-            _noise(noise, columns, position, ordinal, key, purposes[1])
+                a = load * absolute[j]
+                c = a * (a * (np.float32(0.05) * a - np.float32(0.2)) + np.float32(0.5))
+                value[j] = source[j] - ir_drop * (c * moved[j])
+        else:
             for j in range(columns):
-                y[i, j] = y[i, j] + out_noise * noise[j]
+                value[j] = source[j]
+        if w_noise > ZERO:
+            normals_of_row(noise, pairs, columns, position, ordinal, key, purposes[0])
+            if norm.size:
+                common = w_noise * norm[i]
+                for j in range(columns):
+                    value[j] = value[j] + common * noise[j]
+            else:
+                power = other[lead, int(wires), at]
+                for j in range(columns):
+                    value[j] = value[j] + w_noise * np.sqrt(max(power[j], ZERO)) * noise[j]
+        if out_noise > ZERO:
+            normals_of_row(noise, pairs, columns, position, ordinal, key, purposes[1])
+            for j in range(columns):
+                value[j] = value[j] + out_noise * noise[j]
+        if step > ZERO:
+            for j in range(columns):
+                value[j] = np.rint(value[j] / step) * step
+        if bits.size:
+            count = np.int32(0)
+            for j in range(columns):
+                inside[j] = np.uint8(abs(value[j]) <= bound)
+                count = np.int32(count + np.int32(inside[j]))
+            clipped[i] = columns - count
+            if count == columns:
+                bits[i] = FULL
+            else:
+                _pack(bits[i], inside, columns)
         for j in range(columns):
-            value = y[i, j]
-            if step > np.float32(0):
-                value = np.rint(value / step) * step
-            if inside.size:
-                inside[i, j] = np.uint8(abs(value) <= bound)
-            value = min(max(value, -bound), bound) * s
-            y[i, j] = value if out_scale == np.float32(1) else value * out_scale
+            to[j] = min(max(value[j], -bound), bound) * s
+        if out_scale != ONE:
+            for j in range(columns):
+                to[j] = to[j] * out_scale
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def after_gradient(first, last, gradient, scale, out_scale, keep_empty, inside, out):  # type: ignore[no-untyped-def]
-    """Fill out [rows, out] with the gradient at the currents."""
+def after_gradient(first, last, gradient, scale, out_scale, bits, divisor, out):  # type: ignore[no-untyped-def]
+    """Fill out [rows, out] with the gradient at the currents, over divisor [L, out] unless it has no size."""
     columns = gradient.shape[1]
+    per_lead = max(1, gradient.shape[0] // max(1, divisor.shape[0]))
     for i in range(first, last):
-        s = scale[i]
-        if s <= np.float32(0):
-            s = np.float32(1) if keep_empty else np.float32(0)
-        s = s * out_scale
-        for j in range(columns):
-            out[i, j] = gradient[i, j] * s if inside.size == 0 or inside[i, j] else np.float32(0)
+        s = max(scale[i], ZERO) * out_scale
+        source, to = gradient[i], out[i]
+        if divisor.size:
+            below = divisor[i // per_lead]
+            for j in range(columns):
+                to[j] = source[j] * s / below[j]
+        else:
+            for j in range(columns):
+                to[j] = source[j] * s
+        if bits.size:
+            for j in range(columns):
+                if not _bit(bits[i], j):
+                    to[j] = ZERO
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def before_gradient(first, last, gradient, scale, inside):  # type: ignore[no-untyped-def]
+def before_gradient(first, last, gradient, scale, bits):  # type: ignore[no-untyped-def]
     """Turn the gradient at the scaled inputs [rows, in] into that at the inputs, in place."""
     columns = gradient.shape[1]
     for i in range(first, last):
-        s = scale[i] if scale[i] > np.float32(0) else np.float32(1)
+        s = scale[i] if scale[i] > ZERO else ONE
+        to = gradient[i]
         for j in range(columns):
-            gradient[i, j] = gradient[i, j] / s if inside.size == 0 or inside[i, j] else np.float32(0)
+            to[j] = to[j] / s
+        if bits.size:
+            for j in range(columns):
+                if not _bit(bits[i], j):
+                    to[j] = ZERO

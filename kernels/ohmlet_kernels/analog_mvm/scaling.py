@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from ohmlet_kernels.analog_mvm.settings import MVM
+from ohmlet_kernels.extremes import largest_of_rows
 
 __all__ = ["abs_max", "abs_max_sum", "running_abs_max", "signed_max"]
 
 
 def abs_max(x: Tensor, limit: float = math.inf) -> Tensor:
     """Return min(max_j |x_j|, limit) [..., 1] of vectors [..., in]."""
-    largest = x.detach().abs().amax(-1, keepdim=True)
+    largest = largest_of_rows(x)
     return largest.clamp_max(limit) if limit < math.inf else largest
 
 

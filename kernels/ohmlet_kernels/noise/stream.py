@@ -11,7 +11,10 @@ from torch import Tensor
 from ohmlet_kernels.noise.keys import purpose_word
 from ohmlet_kernels.noise.op import philox_normal, philox_uniform
 
-__all__ = ["Stream"]
+__all__ = ["STEP_BITS", "Stream"]
+
+STEP_BITS = 40
+"""Time steps are numbered in the bits of an ordinal above these: room for 2^40 samples of 2^23 steps."""
 
 
 class Stream(NamedTuple):
@@ -40,6 +43,17 @@ class Stream(NamedTuple):
     def shared(self) -> Stream:
         """Return the stream for what all samples of a mini-batch share: matrices addressed by `event`, the optimizer step."""
         return self._replace(ordinals=None)
+
+    def each(self) -> Stream:
+        """Return a stream with a crossbar for each sample: key [*L, S], so that `shared()` draws a matrix for each of them.
+
+        Time steps of a sample share its key and are told apart by the one ordinal that is left. Numbers are independent of this
+        stream's own. Needs at least one ordinal, all of them of one time step.
+        """
+        if self.ordinals is None or not len(self.ordinals):
+            raise ValueError("a stream without ordinals has no samples that could have crossbars of their own")
+        samples = self.ordinals & ((1 << STEP_BITS) - 1)
+        return self._replace(key=_mixed(_mixed(samples + GOLDEN) + self.key[..., None]), ordinals=self.ordinals[:1] >> STEP_BITS)
 
     def normal(self, purpose: str, like: Tensor) -> Tensor:
         """Return independent standard normals, in `like`'s dtype.
@@ -72,3 +86,14 @@ class Stream(NamedTuple):
             drawn = op(self.key.reshape(-1), word, self.ordinals, rows, columns)
             shape = (*self.key.shape, *like.shape[-3:])
         return drawn.reshape(shape).to(like.dtype)
+
+
+GOLDEN = 0x9E3779B97F4A7C15 - 2**64
+
+
+def _mixed(x: Tensor) -> Tensor:
+    """Return int64 words hashed one to one, the finaliser of SplitMix64 (Steele et al., OOPSLA 2014, doi:10.1145/2660193.2660195)."""
+    # Products wrap around, and a right shift of a negative word fills in ones that the mask takes away.
+    x = (x ^ ((x >> 30) & (2**34 - 1))) * (0xBF58476D1CE4E5B9 - 2**64)
+    x = (x ^ ((x >> 27) & (2**37 - 1))) * (0x94D049BB133111EB - 2**64)
+    return x ^ ((x >> 31) & (2**33 - 1))

@@ -1,0 +1,7 @@
+"""Arrays of cells: the state of the devices at the crosspoints of one crossbar, and what can be done to it."""
+
+from ohmlet.cells.array import CellArray, DeviceArray, PulsedArray
+from ohmlet.cells.build import build_array
+from ohmlet.cells.endurance import PulseReport, pulse_report
+
+__all__ = ["CellArray", "DeviceArray", "PulsedArray", "PulseReport", "build_array", "pulse_report"]
