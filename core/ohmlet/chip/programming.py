@@ -8,15 +8,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ohmlet.errors import ConfigError, ConversionError
+from ohmlet.chip.convergence import ConvergenceRow, converged
+from ohmlet.chip.fault_map import FaultMap, stuck_conductances
+from ohmlet.chip.faults import Faults
+from ohmlet.chip.targets import Target, targets_of
+from ohmlet.chip.write_verify import WriteVerify
+from ohmlet.chip.writes import Array
+from ohmlet.errors import ConfigError
+from ohmlet.interfaces.noise_model import NoiseModel
 from ohmlet.interfaces.tile import ProgrammableTile
 from ohmlet.nn import AnalogLayer
 from ohmlet.nn.array import Mapped, ReadState
-from ohmlet.nn.layer import joined
 from ohmlet_kernels.noise import Stream
-from ohmlet_kernels.noise import key as stream_key
 
-__all__ = ["ProgrammedCrossbar", "ProgrammedLayer", "program_layer"]
+__all__ = ["ProgrammedCrossbar", "ProgrammedLayer", "drift_coefficients", "program_layer", "reference_read_out"]
 
 
 class ProgrammedCrossbar(NamedTuple):
@@ -36,6 +41,10 @@ class ProgrammedCrossbar(NamedTuple):
     """int64 [instances, groups?]"""
     reference: Tensor | None
     """Read-out of the drift compensation right after programming."""
+    name: str
+    """Of the crossbar, as in fault maps and measured chips."""
+    stuck: Tensor | None = None
+    """What stuck devices conduct, NaN for healthy ones, shaped as `g`; None without any."""
 
 
 class Probe:
@@ -58,12 +67,12 @@ class ProgrammedLayer:
     """All crossbars of one layer as programmed, those of its first matrix first."""
 
     def __init__(self, layer: AnalogLayer, tile: ProgrammableTile, crossbars: list[ProgrammedCrossbar], instances: int) -> None:
-        assert tile.noise_model is not None
         self.layer, self.tile, self.noise_model = layer, tile, tile.noise_model
         self.crossbars, self.instances = crossbars, instances
 
     def conductances(self, index: int, t: float) -> Tensor:
         """Return the conductances [devices, instances, groups?, out, in] (uS) of a crossbar as one read-out at `t` seconds sees them."""
+        assert self.noise_model is not None
         crossbar, window = self.crossbars[index], self.tile.conductance_converter.window
         read = []
         for device, g in enumerate(crossbar.g):
@@ -71,7 +80,8 @@ class ProgrammedLayer:
             coefficients = None if crossbar.coefficients is None else crossbar.coefficients[device]
             drifted = self.noise_model.drift(g, coefficients, t, window)
             read.append(self.noise_model.read(drifted, g, t, window, noise))
-        return torch.stack(read)
+        seen = torch.stack(read)
+        return seen if crossbar.stuck is None else seen.where(crossbar.stuck.isnan(), crossbar.stuck)
 
     def at(self, t: float, compensated: bool) -> dict[str, ReadState]:
         """Return what the layer's arrays compute with at `t` seconds after the first read-out, by the names of their matrices.
@@ -106,8 +116,35 @@ def _event(device: int, like: Tensor) -> Tensor:
     return torch.full((1,), device, dtype=torch.int64, device=like.device)
 
 
-def program_layer(name: str, layer: AnalogLayer, instances: int, seed: int) -> ProgrammedLayer:
-    """Return a layer's crossbars programmed `instances` times, each with its own errors.
+def drift_coefficients(model: NoiseModel, tile: ProgrammableTile, target: Target, keys: Tensor) -> Tensor | None:
+    """Return the drift exponents of a crossbar's devices, [devices, instances, groups?, out, in]; None for a model without."""
+    drawn = []
+    for device, g in enumerate(target.g):
+        noise = Stream(keys, None, _event(device, g), "program")
+        exponents = model.drift_coefficients(g, tile.conductance_converter.window, noise)
+        if exponents is not None:
+            drawn.append(exponents.expand(*keys.shape, *g.shape[-2:]))
+    return torch.stack(drawn) if drawn else None
+
+
+def reference_read_out(tile: ProgrammableTile, target: Target, g: Tensor, keys: Tensor) -> Tensor | None:
+    """Return what the drift compensation remembers of a crossbar that holds conductances [devices, instances, groups?, out, in]."""
+    w = target.w
+    probe = Probe(
+        target.array.crossbars[target.number], tile.conductance_converter.recover(g, w), Stream(keys, path="program/compensation")
+    )
+    return tile.drift_compensation.reference_read_out(probe, functools.partial(_exact, w), w.shape[-1], w)
+
+
+def program_layer(
+    name: str,
+    layer: AnalogLayer,
+    instances: int,
+    seed: int,
+    write: WriteVerify | None = None,
+    faults: Faults | FaultMap | None = None,
+) -> tuple[ProgrammedLayer, list[ConvergenceRow]]:
+    """Return a layer's crossbars programmed `instances` times, each with its own errors, and how a write-verify loop converged.
 
     Raises ConfigError for a tile that cannot be programmed or weights beyond a crossbar's range, ConversionError for weights that are
     not finite.
@@ -118,41 +155,27 @@ def program_layer(name: str, layer: AnalogLayer, instances: int, seed: int) -> P
             f"layer '{name}' cannot be programmed: its tile has no noise_model; "
             "retarget the model to a config with tile.noise_model, for example pcm"
         )
-    for label, tensor in layer.named_parameters(recurse=False):
-        if not bool(torch.isfinite(tensor).all()):
-            raise ConversionError(
-                f"layer '{name}' cannot be programmed: its {label} holds {int((~torch.isfinite(tensor)).sum())} values that are not finite"
-            )
-    converter, model, window = tile.conductance_converter, tile.noise_model, tile.conductance_converter.window
-    crossbars = []
-    arrays = layer.arrays()
-    mapped = [
-        (joined(name, which), arrays[which], index, block)
-        for which, matrix in layer.matrices().items()
-        for index, block in enumerate(arrays[which].mapped_blocks(*matrix))
-    ]
-    for path, array, index, (w, scale) in mapped:
-        if float(w.abs().max()) > 1.0 + 1e-6:
-            raise ConfigError(
-                f"layer '{path}': weights reach {float(w.abs().max()):.3g}, a crossbar's range is 1; "
-                "set mapping.scales to columnwise or tilewise"
-            )
-        groups = range(array.groups)
-        keys = torch.tensor(
-            [[stream_key(seed, path, index, g, i) for g in groups] for i in range(instances)], dtype=torch.int64, device=w.device
-        )
-        keys = keys if array.groups > 1 else keys[:, 0]
-        target = converter.to_conductances(w)
-        shape = (instances, *target.shape[1:])
-        programmed, coefficients = [], []
-        for device, g in enumerate(target):
-            noise = Stream(keys, None, _event(device, g), "program")
-            programmed.append(model.program(g, window, noise).expand(shape))
-            exponents = model.drift_coefficients(g, window, noise)
-            coefficients.append(None if exponents is None else exponents.expand(shape))
-        drawn = [each for each in coefficients if each is not None]
-        g_all = torch.stack(programmed)
-        probe = Probe(array.crossbars[index], converter.recover(g_all, w), Stream(keys, path="program/compensation"))
-        reference = tile.drift_compensation.reference_read_out(probe, functools.partial(_exact, w), w.shape[-1], w)
-        crossbars.append(ProgrammedCrossbar(w, target, g_all, torch.stack(drawn) if drawn else None, scale, keys, reference))
-    return ProgrammedLayer(layer, tile, crossbars, instances)
+    model, window = tile.noise_model, tile.conductance_converter.window
+    crossbars, rows = [], []
+    for target in targets_of(name, layer):
+        keys = target.keys(instances, seed)
+        stuck = stuck_conductances(faults, target, keys, window)
+        arrays = [
+            Array(g, None if stuck is None else stuck[device], model, window, Stream(keys, None, _event(device, g), "program"))
+            for device, g in enumerate(target.g)
+        ]
+        if target.array.in_situ is not None:
+            if write is not None:
+                raise ConfigError(f"layer '{name}' learned in memory, so its cells hold their conductances already: leave write out")
+            # Nothing is written: the cells are as training left them.
+            g = torch.stack([array.held(array.target) for array in arrays])
+        elif write is None:
+            g = torch.stack([array.fresh("programmed") for array in arrays])
+        else:
+            outcomes = [write.run(array) for array in arrays]
+            g = torch.stack([outcome.g for outcome in outcomes])
+            rows.append(converged(target.name, outcomes, target.g, write.tolerance(target.g), stuck))
+        coefficients = drift_coefficients(model, tile, target, keys)
+        reference = reference_read_out(tile, target, g, keys)
+        crossbars.append(ProgrammedCrossbar(target.w, target.g, g, coefficients, target.scale, keys, reference, target.name, stuck))
+    return ProgrammedLayer(layer, tile, crossbars, instances), rows
