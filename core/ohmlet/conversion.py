@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -77,6 +77,11 @@ def _parsed(rules: Mapping[Any, Any] | None, config: AnalogConfig) -> list[tuple
     return parsed
 
 
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a module is meant by a name pattern, or lies inside one that is."""
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"{pattern}.*")
+
+
 def _rule(name: str, module: nn.Module, rules: list[tuple[Any, str, Any]]) -> tuple[int, Any] | None:
     for index, (key, _, value) in enumerate(rules):
         if isinstance(key, type):
@@ -84,7 +89,7 @@ def _rule(name: str, module: nn.Module, rules: list[tuple[Any, str, Any]]) -> tu
         elif key.startswith("type:"):
             matches = type(module).__name__ == key[5:]
         else:
-            matches = fnmatch.fnmatchcase(name, key) or fnmatch.fnmatchcase(name, f"{key}.*")
+            matches = _matches(name, key)
         if matches:
             return index, value
     return None
@@ -141,12 +146,13 @@ def convert(model: nn.Module, config: Any, rules: Mapping[Any, Any] | None = Non
         analog = layer_for(type(module))
         if analog is not None and analog.only_by_rule and not (rule and _asks(*given[rule[0]], name)):
             analog = None
-        if analog is not None and chosen != "digital" and _owns(module, analog.weight_names(module)) and module not in read_by:
+        whole = analog is not None and _owns(module, analog.weight_names(module)) and not _bound(module)
+        if analog is not None and whole and chosen != "digital" and module not in read_by:
             layer = analog.from_digital(module, chosen, name, chosen.seed if chosen.seed is not None else seed)
             made[module] = layer
             tied = [owners.setdefault(id(module._parameters[weight]), name) for weight in analog.weight_names(module)]
             reason = parsed[rule[0]][1] if rule else "a crossbar layer"
-            reason += "".join(f"; weight tied with {owner}" for owner in dict.fromkeys(tied) if owner != name)
+            reason += "".join(f"; weight tied with {owner}" for owner in dict.fromkeys(tied) if owner != name) + _left_behind(module)
             rows.append(Row(name, label, "analog", reason, shape, layer.size))
         elif rule and chosen == "digital":
             rows.append(Row(name, label, "digital", parsed[rule[0]][1], shape))
@@ -184,13 +190,49 @@ def _owns(module: nn.Module, weights: tuple[str, ...]) -> bool:
     return all(isinstance(module._parameters.get(weight), nn.Parameter) for weight in weights)
 
 
+def _bound(module: nn.Module) -> str:
+    """Return what ties a module to its own class, so that an analog layer would lose it; hooks on its passes move along."""
+    if "forward" in vars(module):
+        return "its forward was replaced on the object itself"
+    if any(isinstance(vars(module).get(name.removesuffix("_orig")), Tensor) for name in module._parameters):
+        return "one of its parameters is computed from others by a hook; make it a parameter first (torch.nn.utils.prune.remove)"
+    return ""
+
+
+def _left_behind(module: nn.Module) -> str:
+    """Return a remark on what of a module does not move along."""
+    hooks = (module._state_dict_hooks, module._state_dict_pre_hooks, module._load_state_dict_pre_hooks, module._load_state_dict_post_hooks)
+    return "; its hooks on the state_dict are left behind" if any(hooks) else ""
+
+
 def _why(module: nn.Module) -> str:
-    if layer_for(type(module)) is not None:
+    analog_layer = layer_for(type(module))
+    if analog_layer is not None and _owns(module, analog_layer.weight_names(module)):
+        return _bound(module)
+    if analog_layer is not None:
         return "its weight is computed from other parameters by a hook; make it a parameter first (torch.nn.utils.prune.remove)"
     analog = [digital for digital in LAYERS if isinstance(module, digital)]
     if analog:
         return f"a subclass of {analog[0].__name__}, which may compute something else; register it in ohmlet.nn.LAYERS"
     return f"no analog layer exists for {type(module).__name__}; a rule 'digital' states that this is meant"
+
+
+def _refuse_tied(model: nn.Module, folding: Iterable[AnalogLayer]) -> None:
+    """Raise ConversionError when learned scales would go into a weight that another module reads without them."""
+    owners: dict[int, set[str]] = {}
+    for name, module in model.named_modules():
+        for parameter in module.parameters(recurse=False):
+            owners.setdefault(id(parameter), set()).add(name or "(model)")
+    for layer in folding:
+        if all(array.log_scales is None for array in layer.arrays().values()):
+            continue
+        for label, parameter in layer.named_parameters(recurse=False):
+            others = sorted(owners.get(id(parameter), set()))
+            if len(others) > 1 and parameter.ndim > 1:
+                raise ConversionError(
+                    f"layers {', '.join(others)} share one {label}, and learned scales of one of them cannot go into it; "
+                    "untie them first, or train without mapping.learned_scales"
+                )
 
 
 def _close_bypass(module: nn.Module) -> None:
@@ -233,21 +275,31 @@ def retarget(model: nn.Module, config: Any) -> None:
 
     `config` is an AnalogConfig, a preset's name, a mapping, or dotted changes to each layer's own config
     ({"tile.forward.adc.bits": 6}). Where the new crossbars have the same state (learned input ranges), it is kept, as are noise
-    counters; the seed stays unless the config states one. Raises OrderError for a model without analog layers, ConfigError for a
-    config that does not make sense.
+    counters; the seed stays unless the config states one. Learned scales that the new crossbars cannot keep, as they are cut otherwise
+    or have none, are multiplied into the weights. Raises OrderError for a model without analog layers, ConfigError for a config that
+    does not make sense, ConversionError for learned scales that would go into a weight which other layers share.
     """
     changes = config if isinstance(config, Mapping) and config and all("." in str(path) for path in config) else None
     layers = list(analog_layers(model, "retarget").values())
     configs = [layer.config.override(changes) if changes is not None else AnalogConfig.parse(config) for layer in layers]
+    _refuse_tied(model, [layer for layer, new in zip(layers, configs, strict=True) if not layer.keeps_scales(new)])
     for layer, its_config in zip(layers, configs, strict=True):
         layer.retarget(its_config)
 
 
-def to_digital(model: nn.Module) -> nn.Module:
+def to_digital(model: nn.Module, keep: Iterable[str] = ()) -> nn.Module:
     """Replace a model's analog layers by digital ones with the same parameters, in place, and return the model.
 
-    Raises OrderError for a model without analog layers.
+    `keep` holds name patterns, as in the rules of `convert`, of layers that stay analog. Learned scales are multiplied into the weights.
+    Raises OrderError for a model without analog layers, ConversionError for a pattern that matches none of them and for learned scales
+    that would go into a weight which other layers share.
     """
-    made: dict[nn.Module, nn.Module] = {layer: layer.to_digital() for layer in analog_layers(model, "to_digital").values()}
+    layers, patterns = analog_layers(model, "to_digital"), [keep] if isinstance(keep, str) else list(keep)
+    for pattern in patterns:
+        if not any(_matches(name, pattern) for name in layers):
+            raise ConversionError(f"keep={pattern!r} matches no analog layer; {did_you_mean(pattern, list(layers))}".rstrip("; "))
+    digital = {name: layer for name, layer in layers.items() if not any(_matches(name, pattern) for pattern in patterns)}
+    _refuse_tied(model, digital.values())
+    made: dict[nn.Module, nn.Module] = {layer: layer.to_digital() for layer in digital.values()}
     _replace(model, made)
     return made.get(model, model)

@@ -1,6 +1,15 @@
 """What Ohmlet raises and warns: each message quotes the offending value and says what to do."""
 
-__all__ = ["ConfigError", "ConversionError", "OhmletError", "OrderError", "PluginError", "UnprogrammedWarning", "shortened"]
+__all__ = [
+    "ConfigError",
+    "ConversionError",
+    "OhmletError",
+    "OrderError",
+    "PluginError",
+    "UnprogrammedWarning",
+    "UntrainedWarning",
+    "shortened",
+]
 
 
 def shortened(value: object, limit: int = 80) -> str:
@@ -41,3 +50,7 @@ class OrderError(OhmletError, RuntimeError):
 
 class UnprogrammedWarning(UserWarning):
     """An analog layer is evaluated with weights that no chip holds yet, which is optimistic."""
+
+
+class UntrainedWarning(UserWarning):
+    """A layer's learned parameters get gradients, and no optimizer updates them."""

@@ -23,7 +23,7 @@ T = TypeVar("T")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 KINDS = {
-    "device": "ohmlet.interfaces.device:Device",
+    "device": "ohmlet.interfaces.device:UnitCell",
     "tile": "ohmlet.interfaces.tile:Tile",
     "noise_model": "ohmlet.interfaces.noise_model:NoiseModel",
     "drift_compensation": "ohmlet.interfaces.drift_compensation:DriftCompensation",

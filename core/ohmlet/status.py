@@ -91,18 +91,23 @@ def source_of(entry: Entry) -> Source:
         return Source(
             problem="" if "." in qualname else f"failed to import: {path.name} defines no class {qualname}", imports=frozenset(imports)
         )
-    constants = [
-        (node.target.id, str(node.value.value))
-        for node in found.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(node.value, ast.Constant)
-    ]
-    constants += [
-        (node.targets[0].id, str(node.value.value))
-        for node in found.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Constant)
-    ]
+    constants = _constants(found, {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)})
     summary = (ast.get_docstring(found) or "").partition("\n")[0]
-    return Source(summary=summary, imports=frozenset(imports), constants=tuple(constants))
+    return Source(summary=summary, imports=frozenset(imports), constants=tuple(constants.items()))
+
+
+def _constants(cls: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[str, str]:
+    """Return the constants of a class and of those of its bases that its module defines."""
+    constants: dict[str, str] = {}
+    others = {name: node for name, node in classes.items() if name != cls.name}
+    for base in reversed(cls.bases):
+        if isinstance(base, ast.Name) and base.id in others:
+            constants |= _constants(others[base.id], others)
+    for node in cls.body:
+        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
+        if isinstance(node, ast.AnnAssign | ast.Assign) and isinstance(target, ast.Name) and isinstance(node.value, ast.Constant):
+            constants[target.id] = str(node.value.value)
+    return constants
 
 
 def _row(known: Registry[object], entry: Entry, check: bool) -> PluginRow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,12 +18,19 @@ __all__ = ["load", "save"]
 
 
 def save(model: nn.Module, path: str | Path) -> None:
-    """Write `path` (a state_dict of plain tensors) and beside it `path` with the ending .json (each analog layer's config)."""
+    """Write `path` (a state_dict of plain tensors) and beside it `path` with the ending .json (each analog layer's config).
+
+    The ending .safetensors writes that format, with shared tensors once; every other one what `torch.save` writes. Raises ConfigError
+    for the ending .json, and when safetensors is asked for and not installed.
+    """
     path = Path(path)
     if path.suffix == ".json":
         raise ConfigError(f"{path}: the config is written beside the state with the ending .json; choose another ending, such as .pt")
     configs = {name: plain(layer.config) for name, layer in analog_layers(model, "save").items()}
-    torch.save(model.state_dict(), path)
+    if path.suffix == ".safetensors":
+        _safetensors(path).save_model(model, str(path))
+    else:
+        torch.save(model.state_dict(), path)
     path.with_suffix(".json").write_text(json.dumps({"schema": SCHEMA, "layers": configs}, indent=2) + "\n", encoding="utf-8")
 
 
@@ -51,7 +59,18 @@ def load(model: nn.Module, path: str | Path) -> None:
                 f"{beside}: layer '{name}' was saved under other hardware: {'; '.join(differs)}; "
                 "retarget the model first, or load the state_dict yourself"
             )
-    model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+    if path.suffix == ".safetensors":
+        _safetensors(path).load_model(model, str(path))
+    else:
+        model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+
+
+def _safetensors(path: Path) -> Any:
+    try:
+        import safetensors.torch
+    except ImportError:
+        raise ConfigError(f"{path}: safetensors is not installed: pip install safetensors, or choose the ending .pt") from None
+    return safetensors.torch
 
 
 def _differences(saved: object, now: object, path: str) -> list[str]:

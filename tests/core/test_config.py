@@ -26,7 +26,9 @@ Register = Callable[[str, type], type]
 parse = AnalogConfig.parse
 FORMS = ("yaml", "toml", "json")
 PARTS = built_in("preset")
-PRESETS = [name for kind, name in built_in() if kind == "preset"]
+NAMED = {name: registry("preset").get(name).gives for kind, name in built_in() if kind == "preset"}
+PRESETS = [name for name, gives in NAMED.items() if gives == "config"]
+DEVICES = [name for name, gives in NAMED.items() if gives == "device"]
 
 
 def at(config: Any, path: str) -> Any:
@@ -59,6 +61,18 @@ def test_tile_is_given_by_name(tile: Any) -> None:
 def test_config_is_taken_as_it_is() -> None:
     config = AnalogConfig()
     assert parse(config) is config
+
+
+@pytest.mark.parametrize("form", ["yaml", "toml", "json"])
+@pytest.mark.parametrize("name", DEVICES)
+def test_preset_of_a_device_survives_a_file_within_a_config(name: str, form: str, tmp_path: Path) -> None:
+    config = parse({"tile": {"type": "in_memory", "update_algorithm": {"type": "sgd", "device": name}}})
+    assert at(config, "tile.update_algorithm.device").preset == name
+    config.save(tmp_path / f"config.{form}")
+    again = load_config(tmp_path / f"config.{form}")
+    assert again == config
+    # TOML has no null, and with a preset's name beside it what is left out would be the preset's.
+    assert at(again, "tile.update_algorithm.device").preset == (None if form == "toml" else name)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -135,6 +149,10 @@ def test_all_problems_come_at_once() -> None:
     [
         ({"mapping": {"omega": 0}}, "'omega' must be > 0: 0.0 @ config.mapping"),
         ({"mapping": {"omega": 1.5}}, "'omega' must be <= 1: 1.5 @ config.mapping"),
+        (
+            {"mapping": {"omega": 0.3, "scales": "none"}},
+            "omega 0.3 has no effect with scales none: set scales to columnwise or tilewise, or leave it out @ config.mapping",
+        ),
         ({"mapping": {"scales": "rowwise"}}, "'scales' must be one of none, tilewise, columnwise: 'rowwise' @ config.mapping"),
         ({"mapping": {"max_in": -1}}, "'max_in' must be >= 0: -1 @ config.mapping"),
         ({"seed": -1}, "'seed' must be >= 0: -1 @ config"),

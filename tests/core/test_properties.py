@@ -36,19 +36,26 @@ def numbers(metadata: Any) -> st.SearchStrategy[Any]:
     return st.floats(low, high, exclude_min=">" in bounds, exclude_max="<" in bounds, allow_nan=False, allow_infinity=unbounded)
 
 
-def values(annotation: Any, metadata: Any) -> st.SearchStrategy[Any]:
-    """Return what a field may hold, by its type and its metadata."""
+def values(annotation: Any, metadata: Any, within: frozenset[Any] = frozenset()) -> st.SearchStrategy[Any]:
+    """Return what a field may hold, by its type and its metadata; parts of a kind that are made of the same kind, but once."""
     arms = get_args(annotation) if get_origin(annotation) in {Union, types.UnionType} else (annotation,)
-    return st.one_of([st.none() if arm is type(None) else value(arm, metadata) for arm in arms])
+    return st.one_of([st.none() if arm is type(None) else value(arm, metadata, within) for arm in arms])
 
 
-def value(kind: Any, metadata: Any) -> st.SearchStrategy[Any]:
+def holds(cls: Any, kind: str) -> bool:
+    """Whether a settings class has a field for parts of a kind."""
+    return any(kind == getattr(arm, "kind", None) for hint in get_type_hints(cls).values() for arm in (hint, *get_args(hint)))
+
+
+def value(kind: Any, metadata: Any, within: frozenset[Any]) -> st.SearchStrategy[Any]:
     if is_interface(kind):
-        return st.one_of(
-            [instances(found) for entry, found in registry(kind.kind).survey() if isinstance(found, type) and entry.dist == "ohmlet"]
-        )
+        found = [cls for entry, cls in registry(kind.kind).survey() if isinstance(cls, type) and entry.dist == "ohmlet"]
+        found = [cls for cls in found if kind.kind not in within or not holds(cls, kind.kind)]
+        return st.one_of([instances(cls, within | {kind.kind}) for cls in found])
     if isinstance(kind, type) and has(kind):
-        return instances(kind)
+        return instances(kind, within)
+    if get_origin(kind) is tuple and is_interface(get_args(kind)[0]):
+        return st.lists(value(get_args(kind)[0], metadata, within), min_size=1, max_size=3).map(tuple)
     if get_origin(kind) is tuple:
         return st.lists(numbers({**metadata, "infinite": False}), min_size=1, max_size=3).map(tuple)
     if kind is float:
@@ -60,10 +67,10 @@ def value(kind: Any, metadata: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from(metadata.get("choices", ("auto", "reference")))
 
 
-def instances(cls: Any) -> st.SearchStrategy[Any]:
+def instances(cls: Any, within: frozenset[Any] = frozenset()) -> st.SearchStrategy[Any]:
     """Return instances of a settings class; values that contradict each other give way to the defaults."""
     hints = get_type_hints(cls)
-    stated = {each.name: values(hints[each.name], each.metadata) for each in fields(cls) if each.name != "preset"}
+    stated = {each.name: values(hints[each.name], each.metadata, within) for each in fields(cls) if each.name != "preset"}
 
     def made(chosen: dict[str, Any]) -> Any:
         for attempt in (chosen, {}):

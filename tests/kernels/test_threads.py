@@ -21,11 +21,20 @@ def three_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(("rows", "numbers"), [(7, PARALLEL_FROM), (2, PARALLEL_FROM), (1, PARALLEL_FROM), (7, 5), (0, 0)])
-def test_every_row_is_done_once(rows: int, numbers: int, three_threads: None) -> None:
+@pytest.mark.parametrize("pieces", [1, 4])
+@pytest.mark.parametrize(
+    ("rows", "numbers"), [(40, PARALLEL_FROM), (7, PARALLEL_FROM), (2, PARALLEL_FROM), (1, PARALLEL_FROM), (7, 5), (0, 0)]
+)
+def test_every_row_is_done_once(rows: int, numbers: int, pieces: int, three_threads: None) -> None:
     done: list[int] = []
-    over_rows(rows, numbers, lambda first, last: done.extend(range(first, last)))
+    over_rows(rows, numbers, lambda first, last: done.extend(range(first, last)), pieces)
     assert sorted(done) == list(range(rows))
+
+
+def test_a_thread_takes_several_pieces(three_threads: None) -> None:
+    parts: list[tuple[int, int]] = []
+    over_rows(40, PARALLEL_FROM, lambda first, last: parts.append((first, last)), 4)
+    assert len(parts) == 12
 
 
 def test_an_error_on_a_thread_reaches_the_caller(three_threads: None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,7 @@ def test_blocks_tile_the_matrix() -> None:
     assert len(array.blocks) == 3 * 3
 
 
-@pytest.mark.parametrize("omega", [1.0, 0.4])
-@pytest.mark.parametrize("scales", ["none", "tilewise", "columnwise"])
+@pytest.mark.parametrize(("scales", "omega"), [("none", 1.0), *itertools.product(("tilewise", "columnwise"), (1.0, 0.4))])
 def test_a_crossbar_holds_the_weights_divided_by_their_scale(scales: str, omega: float) -> None:
     analog = layer(5, 7, {"max_in": 3, "max_out": 2, "scales": scales, "omega": omega}, dtype=torch.float64)
     analog.weight.data[1] = 0

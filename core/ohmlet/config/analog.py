@@ -29,6 +29,7 @@ class Mapping:
 
     A matrix larger than a crossbar is split as evenly as possible; the parts along the inputs are summed digitally. A crossbar holds
     w = W omega / max|W|, the maximum taken over the crossbar (`tilewise`) or over each output (`columnwise`); `none` leaves w = W.
+    Outputs are scaled back digitally, with `learned_scales` also by a trained factor: y_i = f_i s_i (w x)_i.
     """
 
     max_in: int = integer(512, "largest number of inputs of a crossbar; 0 is no limit", ge=0)
@@ -36,11 +37,22 @@ class Mapping:
     omega: float = number(1.0, "largest |weight| on a crossbar as a fraction of its range", gt=0.0, le=1.0)
     scales: str = one_of("columnwise", ("none", "tilewise", "columnwise"), "over what the largest weight is taken")
     max_scale_range: float = number(math.inf, "largest over smallest column-wise scale of a crossbar", ge=1.0, infinite=True)
+    learned_scales: str = one_of("none", ("none", "tilewise", "columnwise"), "what has a trained output factor of its own")
     bias: str = one_of("digital", ("digital", "analog"), "added digitally, or a further crossbar column driven by 1")
 
     def __attrs_post_init__(self) -> None:
+        if self.omega < 1.0 and self.scales == "none":
+            raise ConfigError(f"omega {self.omega:g} has no effect with scales none: set scales to columnwise or tilewise, or leave it out")
         if self.max_scale_range < math.inf and self.scales != "columnwise":
             raise ConfigError(f"max_scale_range {self.max_scale_range!r} has no effect with scales {self.scales}: leave it out")
+
+
+def _scales_for(tile: Any) -> str:
+    """Return the scales that suit a tile, as a config names it."""
+    named = tile.get("type") if isinstance(tile, AnyMapping) else tile
+    if isinstance(named, str) and named in registry("tile"):
+        named = registry("tile").get(named)
+    return str(getattr(named, "scales", Tile.scales))
 
 
 def _known_engine(_: object, __: object, value: object) -> None:
@@ -58,12 +70,16 @@ class AnalogConfig:
     """
 
     tile: Tile = part(Tile, "the crossbar and its periphery", "inference")
-    mapping: Mapping = part(Mapping, "how weights are laid onto crossbars", {})
+    mapping: Mapping = part(Mapping, "how weights are laid onto crossbars")
     engine: str = field(default="auto", validator=_known_engine, metadata={"doc": "the kernels; auto picks by device"})
     seed: int | None = integer(None, "of all noise; drawn from torch's generator at conversion unless given", ge=0)
     preset: str | None = field(default=None, eq=False, repr=False, metadata={"doc": "the preset these values came from"})
 
     kind: ClassVar[str] = "config"
+
+    @mapping.default
+    def _suited(self) -> Mapping:
+        return Mapping(scales=self.tile.scales)
 
     def __attrs_post_init__(self) -> None:
         pinned = self.tile.engine
@@ -93,6 +109,8 @@ class AnalogConfig:
             if not isinstance(given, AnyMapping | AnalogConfig):
                 raise TypeError(f"preset '{value['preset']}' is no whole config")
             value = merged(plain(given), value)
+        if isinstance(value.get("mapping"), AnyMapping) and "scales" not in value["mapping"]:
+            value["mapping"] = {"scales": _scales_for(value.get("tile")), **value["mapping"]}
         return value
 
     def override(self, changes: AnyMapping[str, Any]) -> AnalogConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from math import prod
 from typing import Any, ClassVar, NamedTuple, Self
@@ -11,12 +12,44 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ohmlet.config.analog import AnalogConfig
-from ohmlet.errors import ConfigError, ConversionError
+from ohmlet.errors import ConfigError, ConversionError, OrderError, UntrainedWarning
 from ohmlet.nn.array import AnalogArray
+from ohmlet.nn.folding import fold_scales
+from ohmlet.nn.read_out import accept, adopt, read_back, release, stamp, verify
 
-__all__ = ["AnalogLayer", "Matrix", "arrays_of", "drawn_seed", "joined"]
+__all__ = ["AnalogLayer", "Matrix", "arrays_of", "changes", "drawn_seed", "joined", "living"]
 
 _alive: weakref.WeakSet[AnalogLayer] = weakref.WeakSet()
+
+HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_is_full_backward_hook",
+)
+"""Where torch keeps the hooks of a module's passes; the very dictionaries move along, so that handles still remove their hook."""
+
+
+def living() -> list[AnalogLayer]:
+    """Return all analog layers there are."""
+    return list(_alive)
+
+
+_changes = 0
+
+
+def _note_change() -> None:
+    global _changes  # noqa: PLW0603
+    _changes += 1
+
+
+def changes() -> int:
+    """Return how often layers have been made, copied or given other crossbars, for what is found out about all of them once."""
+    return _changes
 
 
 def drawn_seed() -> int:
@@ -25,12 +58,43 @@ def drawn_seed() -> int:
 
 
 def _count_step(optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
-    """Advance the step count of every layer with a matrix that this optimizer has just updated."""
-    stepped = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    """Advance the step count of every layer with a matrix or learned scales that this optimizer has just updated."""
+    given = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if any(getattr(parameter, "_is_flat_param", False) for parameter in given):
+        raise OrderError(
+            "FullyShardedDataParallel hides the layers' own parameters, so analog layers cannot count their optimizer steps: "
+            "use torch.distributed.fsdp.fully_shard"
+        )
+    stepped = {id(parameter) for parameter in given}
     for layer in list(_alive):
-        if any(id(parameter) in stepped for parameter in layer.parameters(recurse=False) if parameter.ndim > 1):
-            for array in layer.arrays().values():
+        arrays = list(layer.arrays().values())
+        learned = [g for array in arrays for g in array.log_scales or ()]
+        own = [each for each in layer._parameters.values() if each is not None]
+        updated = any(id(parameter) in stepped and parameter.ndim > 1 for parameter in own + learned)
+        for array in arrays:
+            if updated:
                 array.steps.add_(1)
+            _remind(array, stepped, updated)
+
+
+def _remind(array: AnalogArray, stepped: set[int], updated: bool) -> None:
+    """Warn when an array's own parameters get gradients and only others are updated."""
+    in_situ = array.in_situ
+    if in_situ is not None and not array.forgotten and id(in_situ.anchor) in stepped:
+        return
+    learned = list(array.parameters())
+    if any(id(parameter) in stepped for parameter in learned):
+        array.forgotten = 0
+    elif updated and any(parameter.grad is not None for parameter in learned):
+        array.forgotten += 1
+        # Not the first time: an optimizer of their own may come next.
+        if array.forgotten == 2:
+            warnings.warn(
+                f"layer '{array.name}' has learned parameters of its own (such as input ranges) that no optimizer updates: make the "
+                "optimizer after ohmlet.convert, add them to it as a parameter group, or switch off their requires_grad",
+                UntrainedWarning,
+                stacklevel=2,
+            )
 
 
 register_optimizer_step_post_hook(_count_step)
@@ -39,6 +103,12 @@ register_optimizer_step_post_hook(_count_step)
 def joined(*names: str) -> str:
     """Return the dotted path of names, empty ones left out."""
     return ".".join(filter(None, names))
+
+
+def _same_cells(old: AnalogConfig, new: AnalogConfig) -> bool:
+    """Whether cells of one config, as they are, can be those of another."""
+    rules = [getattr(config.tile, "update_algorithm", None) for config in (old, new)]
+    return rules[0] == rules[1] and new.seed is None and old.mapping == new.mapping
 
 
 class Matrix(NamedTuple):
@@ -93,6 +163,9 @@ class AnalogLayer(nn.Module):
     def take(self, module: nn.Module, config: AnalogConfig, name: str, seed: int | None) -> None:
         """Become the analog layer of a digital module."""
         nn.Module.__init__(self)
+        self.held: list[str] = []
+        self.stamps: list[int] = []
+        self.register_load_state_dict_post_hook(accept)  # type: ignore[no-untyped-call]
         for setting in self.settings:
             setattr(self, setting, getattr(module, setting))
         for label, parameter in module._parameters.items():
@@ -100,13 +173,16 @@ class AnalogLayer(nn.Module):
         for label, child in module.named_children():
             self.add_module(label, child)
         self.training = module.training
+        self.__dict__.update({hooks: module.__dict__[hooks] for hooks in HOOKS})
         chosen = config.seed if seed is None else seed
         self.build(config, name, drawn_seed() if chosen is None else chosen)
         _alive.add(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
+        stamp(self)
         _alive.add(self)
+        _note_change()
 
     def flat_weight(self) -> Tensor:
         """Return the weight as the matrix [groups out, in] whose products the crossbars compute, for layers with one matrix."""
@@ -141,18 +217,50 @@ class AnalogLayer(nn.Module):
         for which, (weight, bias) in self.matrices().items():
             outs, ins = weight.shape
             array = AnalogArray(config, outs // groups, ins, groups, bias is not None, joined(name, which), seed)
+            if array.in_situ is not None:
+                array.to(weight.dtype)  # what cells hold is the layer's weight
             made[f"array_{which}".rstrip("_")] = array.to(weight.device).train(self.training)
         for label, array in made.items():
             self.add_module(label, array)
         self.config, self.name, self.seed = config, name, seed
+        _note_change()
+        adopt(self)
+
+    @torch.no_grad()
+    def set_weights(self, weight: Tensor | None = None, bias: Tensor | None = None, **others: Tensor) -> None:
+        """Change parameters of the layer by their names, and bring the cells to them where it learns in memory.
+
+        Raises ConversionError for a name or a size that the layer does not have.
+        """
+        given = {name: value for name, value in {"weight": weight, "bias": bias, **others}.items() if value is not None}
+        for name, value in given.items():
+            own = self._parameters.get(name)
+            if own is None or own.shape != value.shape:
+                sizes = ", ".join(f"{each} {list(parameter.shape)}" for each, parameter in self.named_parameters(recurse=False))
+                raise ConversionError(f"layer '{self.name}' has no {name} {list(value.shape)}; it has {sizes}")
+        for name, value in given.items():
+            self.get_parameter(name).copy_(value)
+        adopt(self)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the layer's forward pass, having made sure that its weights are what its cells hold."""
+        if self.held:
+            verify(self)
+        return super().__call__(*args, **kwargs)
 
     def product(self, x: Tensor) -> Tensor:
         """Return y [..., out] of vectors x [..., in], for layers with one matrix; the sizes after the batch are positions."""
-        batch = self.array.batch_dim(x)
+        array = self.array
+        if x.ndim == 2 and len(x) and torch.is_grad_enabled() and not (torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")):
+            made = array.at_once(x, self.bias)
+            if made is not None:
+                return made
+        batch = array.batch_dim(x)
         front = x.movedim(batch, 0) if batch else x
         samples = front.shape[0] if x.ndim > 1 else 1
-        y: Tensor = self.array(front.reshape(samples, prod(front.shape[1:-1]), x.shape[-1]), self.flat_weight(), self.bias)
-        y = y.reshape(*front.shape[:-1], y.shape[-1])
+        y: Tensor = array(front.reshape(samples, prod(front.shape[1:-1]), x.shape[-1]), self.flat_weight(), self.bias)
+        # As torch's matmul returns it: no view, so that in-place functions may follow (FSDP hooks onto the outputs of layers).
+        y = torch.ops.aten._unsafe_view(y.contiguous(), [*front.shape[:-1], y.shape[-1]])
         return y.movedim(0, batch) if batch else y
 
     def arguments(self) -> dict[str, Any]:
@@ -161,7 +269,12 @@ class AnalogLayer(nn.Module):
         return {setting: getattr(self, setting) for setting in self.settings} | bias
 
     def to_digital(self) -> nn.Module:
-        """Return the digital module with this layer's parameters, the same objects, and its children."""
+        """Return the digital module with this layer's parameters, the same objects, and its children.
+
+        Learned scales are multiplied into the weights first.
+        """
+        fold_scales(self)
+        release(self)
         with torch.device("meta"):
             module = self.digital(**self.arguments())
         for label, parameter in self._parameters.items():
@@ -170,21 +283,38 @@ class AnalogLayer(nn.Module):
             if not isinstance(child, AnalogArray):
                 setattr(module, label, child)
         module.training = self.training
+        module.__dict__.update({hooks: self.__dict__[hooks] for hooks in HOOKS})
         return module
+
+    def keeps_scales(self, config: AnalogConfig) -> bool:
+        """Whether crossbars of another config have learned scales in the same places, so that these can stay what they are."""
+        old, new = self.config.mapping, config.mapping
+        return all(getattr(old, name) == getattr(new, name) for name in ("learned_scales", "max_in", "max_out", "bias"))
 
     def extra_repr(self) -> str:
         """Return what `print(model)` shows."""
         return ", ".join(f"{argument}={value}" for argument, value in self.arguments().items())
 
     def retarget(self, config: AnalogConfig) -> None:
-        """Replace the crossbars by those of another config, keeping the state that the new ones have too; parameters stay."""
+        """Replace the crossbars by those of another config, keeping the state that the new ones have too; parameters stay.
+
+        Keys of the noise are such state: they may come from a checkpoint, and change only when the config states a seed. Learned scales
+        that the new crossbars cannot keep are multiplied into the weights.
+        """
+        if not self.keeps_scales(config):
+            fold_scales(self)
         before = self.arrays()
         self.build(config, self.name, self.seed if config.seed is None else config.seed)
         for name, array in self.arrays().items():
             if array.blocks == before[name].blocks:
                 old, now = before[name].state_dict(), array.state_dict()
-                kept = {key: value for key, value in old.items() if key != "keys" and key in now and now[key].shape == value.shape}
+                stay = {key for key in old if key in now and now[key].shape == old[key].shape and (key != "keys" or config.seed is None)}
+                if array.in_situ is not None and not _same_cells(before[name].config, config):
+                    stay = {key for key in stay if not key.startswith(("crossbars.", "in_situ."))}
+                kept = {key: value for key, value in old.items() if key in stay}
                 array.load_state_dict(kept, strict=False)
+        if self.held:
+            read_back(self)
 
 
 def arrays_of(model: nn.Module) -> dict[str, AnalogArray]:

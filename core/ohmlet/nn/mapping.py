@@ -1,13 +1,15 @@
-"""How a crossbar's weights are scaled onto its range."""
+"""How a crossbar's weights are scaled onto its range, and the factors on its outputs that are learned."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["weight_scales"]
+from ohmlet_kernels.extremes import largest_of_rows
+
+__all__ = ["LearnedScales", "weight_scales"]
 
 
 def weight_scales(weight: Tensor, kind: str, omega: float, max_range: float = math.inf, least: float | None = None) -> Tensor:
@@ -18,9 +20,35 @@ def weight_scales(weight: Tensor, kind: str, omega: float, max_range: float = ma
     """
     if kind == "none":
         return weight.new_ones((1, 1))
-    largest = weight.detach().abs().amax(-1 if kind == "columnwise" else (-2, -1), keepdim=True)
-    scales = torch.where(largest > 0, largest / omega, torch.ones_like(largest))
+    largest = largest_of_rows(weight)
+    if kind != "columnwise":
+        largest = largest.amax(-2, keepdim=True)
+    scales = torch.where(largest > 0, largest / omega, 1.0)
     if kind == "columnwise" and max_range < math.inf:
         bound = scales.amin(-2, keepdim=True) if least is None else scales.new_tensor(least)
         scales = torch.minimum(scales, bound * max_range)
     return scales
+
+
+class LearnedScales(nn.ParameterList):
+    """Trained factors f = exp(g) on the outputs of an array's crossbars: one Parameter g for each crossbar, zero at first.
+
+    g is [groups?, out, 1] with `columnwise` and [groups?, 1, 1] with `tilewise`. As an exponential f keeps its sign, and weight decay
+    pulls it to 1.
+    """
+
+    def __init__(self, kind: str, outs: list[int], groups: int) -> None:
+        lead = (groups,) if groups > 1 else ()
+        rows = outs if kind == "columnwise" else [1] * len(outs)
+        super().__init__(nn.Parameter(torch.zeros(*lead, count, 1)) for count in rows)
+
+    def factor(self, index: int) -> Tensor:
+        """Return f of one crossbar."""
+        factor: Tensor = self[index].exp()
+        return factor
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Make every factor 1."""
+        for parameter in self:
+            parameter.zero_()

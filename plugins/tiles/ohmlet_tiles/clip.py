@@ -16,8 +16,11 @@ __all__ = ["AverageChannelMax", "Clip", "FixedValue", "LayerGaussian"]
 class _ClipInward(torch.autograd.Function):
     """Clips to +-bound; a clipped weight gets the gradient only where it pulls the weight back inside.
 
-    This is the gradient of a projected step: with every clipped weight set back to the bound after an optimizer step, pushes outward
-    would be undone and pulls inward would act.
+        dL/dW = 0 where W > b and dL/dw < 0, or W < -b and dL/dw > 0;  dL/dw elsewhere, at the bound itself too
+
+    Pushes outward do nothing and pulls inward act, as they would if stored weights were set back to the bound after each step. The
+    stored weight is not set back, though: it keeps what the one step that crossed the bound went beyond it, and a pull has to undo
+    that first. With plain gradient descent and a fixed bound the two are equal until then; `ohmlet.clip_stored` is the other way.
     """
 
     @staticmethod
@@ -38,7 +41,7 @@ class _ClipInward(torch.autograd.Function):
 
 
 def clip(w: Tensor, bound: Tensor) -> Tensor:
-    """Return weights clipped to +-bound with the gradient of a projected step."""
+    """Return weights clipped to +-bound, with a gradient that is masked where it pushes them further out."""
     clipped: Tensor = _ClipInward.apply(w, bound)  # type: ignore[no-untyped-call]
     return clipped
 

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Any, ClassVar
 
 import torch
 from attrs import frozen
 from torch import Tensor, nn
 
+from ohmlet.errors import OrderError
 from ohmlet.spec import integer, number
 from ohmlet_kernels.analog_mvm.scaling import running_abs_max
+from ohmlet_kernels.ranks import gathered, rank_and_world
 from ohmlet_kernels.recompute import recomputing
 
-__all__ = ["AbsMax", "AbsMaxSum", "AverageAbsMax", "Fixed", "InputRange", "Learned", "LearnedRange", "Max", "RunningRange", "Unscaled"]
+__all__ = [
+    "AbsMax",
+    "AbsMaxSum",
+    "AverageAbsMax",
+    "Calibrated",
+    "Fixed",
+    "InputRange",
+    "Learned",
+    "LearnedRange",
+    "Max",
+    "RunningRange",
+    "Unscaled",
+]
 
 
 @frozen(kw_only=True)
@@ -62,10 +77,13 @@ class AverageAbsMax:
 
 @frozen(kw_only=True)
 class Fixed:
-    """Inputs are divided by one number; larger ones clip at the DAC's bound."""
+    """Inputs are divided by one number, which stays as it is; larger ones clip at the DAC's bound.
+
+    The config states it for all crossbars; or `value` is left out, and each crossbar has its own, which `ohmlet.calibrate` measures.
+    """
 
     type_name: ClassVar[str] = "fixed"
-    value: float = number(1.0, "the input that is full scale", gt=0.0)
+    value: float | None = number(None, "the input that is full scale; left out, what ohmlet.calibrate measures", gt=0.0)
 
 
 @frozen(kw_only=True)
@@ -91,62 +109,87 @@ class _Clip(torch.autograd.Function):
     """Clips to +-r; the gradient of x is masked, that of r is the rule that `Learned` states."""
 
     @staticmethod
-    def forward(x: Tensor, r: Tensor, decay: float, min_unclipped: float) -> Tensor:
+    def forward(x: Tensor, r: Tensor, inside: Tensor | None, decay: float, min_unclipped: float) -> Tensor:
         return x.clamp(-r, r)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        """Keep x, r and the rule's numbers."""
-        x, r, ctx.decay, ctx.min_unclipped = inputs
-        ctx.save_for_backward(x, r)
+        """Keep r, the rule's numbers, and of x only its side: 0 inside, +-1 at the range, +-2 beyond it."""
+        x, r, inside, ctx.decay, ctx.min_unclipped = inputs
+        side = (x >= r).to(torch.int8) + (x > r) - (x <= -r).to(torch.int8) - (x < -r).to(torch.int8)
+        ctx.save_for_backward(side, r, inside)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        x, r = ctx.saved_tensors
+        side, r, inside = ctx.saved_tensors
         g = grads[0]
-        up, down = x >= r, x <= -r
-        pull = torch.where(up, g.clamp_max(0), 0).sum() - torch.where(down, g.clamp_min(0), 0).sum()
-        unclipped = (x.abs() < r).to(torch.float32).mean()
+        pull = torch.where(side > 0, g.clamp_max(0), 0).sum() - torch.where(side < 0, g.clamp_min(0), 0).sum()
+        unclipped = (side == 0).to(torch.float32).mean() if inside is None else inside
         dr = r * pull.to(r.dtype) + torch.where(unclipped > ctx.min_unclipped, ctx.decay * r, torch.zeros_like(r))
-        return torch.where(x.abs() > r, torch.zeros_like(g), g), dr, None, None
+        return torch.where(side.abs() > 1, torch.zeros_like(g), g), dr, None, None, None
 
 
 class LearnedRange(nn.Module):
     """State of a learned range: r = |start + shift|, `start` following the data at first, `shift` a parameter afterwards.
 
-    Two tensors, so that a forward pass never writes a parameter (which may be sharded).
+    Two tensors, so that a forward pass never writes a parameter (which may be sharded). Where several processes train one model,
+    the range follows the inputs of all of them: each forward pass in training exchanges four numbers, as batch statistics do.
     """
 
     def __init__(self, settings: Learned) -> None:
         super().__init__()
         self.settings = settings
-        self.shift = nn.Parameter(torch.zeros(()))
+        # A vector of one number: FSDP shards no scalars.
+        self.shift = nn.Parameter(torch.zeros(1))
         self.start: Tensor
         self.batches: Tensor
         self.register_buffer("start", torch.tensor(settings.init))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
-        self._followed: Tensor | None = None
+        # Of the latest forward passes, last first: checkpointing runs them again in that order, inside backward.
+        self._passes: deque[tuple[Tensor, Tensor, Tensor | None]] = deque(maxlen=256)
+
+    @torch.no_grad()
+    def set(self, r: float) -> None:
+        """Make r the range: it follows the data no more and is learned from there."""
+        self.start.fill_(r)
+        self.shift.zero_()
+        self.batches.fill_(max(int(self.batches), self.settings.init_batches))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the clipped inputs and the range, which is detached; in training the range first follows the data."""
-        following = self.batches < self.settings.init_batches
-        again = recomputing()
-        if again and self._followed is not None:
-            following = self._followed
-        elif self.training and not torch.compiler.is_compiling():
-            self._followed = following
-        if self.training and x.numel() and not again:
-            with torch.no_grad():
-                seen = self.batches.to(torch.float32)
-                spread = self.settings.init_std * x.detach().to(torch.float32).std(correction=0)
-                followed = (self.start * seen + spread) / (seen + 1)
-                use = following & (spread > 0)
-                self.start.copy_(torch.where(use, followed, self.start))
-                self.batches.add_(use)
-        shift = torch.where(following, self.shift.detach(), self.shift)
-        r = (self.start + shift).abs().clamp_min(torch.finfo(torch.float32).tiny)
-        clipped: Tensor = _Clip.apply(x, r.to(x.dtype), self.settings.decay, self.settings.min_unclipped)  # type: ignore[no-untyped-call]
+        if self._passes and recomputing():
+            following, start, inside = self._passes.pop()
+        else:
+            following, start, inside = self.batches < self.settings.init_batches, self.start, None
+            if self.training and (x.numel() or rank_and_world()[1] > 1):
+                with torch.no_grad():
+                    spread, inside = self._seen(x.detach())
+                    seen = self.batches.to(torch.float32)
+                    followed = (self.start * seen + self.settings.init_std * spread) / (seen + 1)
+                    use = following & (spread > 0)
+                    self.start.copy_(torch.where(use, followed, self.start))
+                    self.batches.add_(use)
+                if not torch.compiler.is_compiling():
+                    self._passes.append((following, start.clone(), inside))
+        shift = torch.where(following, self.shift.detach(), self.shift)[0]
+        r = (start + shift).abs().clamp_min(torch.finfo(torch.float32).tiny)
+        clipped: Tensor = _Clip.apply(x, r.to(x.dtype), inside, self.settings.decay, self.settings.min_unclipped)  # type: ignore[no-untyped-call]
         return clipped, r.detach().to(x.dtype)
+
+    def _seen(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the standard deviation of the inputs of all processes and, where there are several, their unclipped fraction."""
+        exact = x.to(torch.float32)
+        if rank_and_world()[1] == 1:
+            return exact.std(correction=0), None
+        parts = exact.new_zeros(4)
+        if x.numel():
+            r = (self.start + self.shift[0]).abs().to(x.dtype)
+            unclipped = (x.abs() < r).to(torch.float32).sum()
+            parts = torch.stack((exact.new_tensor(float(x.numel())), exact.mean(), exact.var(correction=0), unclipped))
+        count, mean, variance, unclipped = gathered(parts).unbind(1)
+        share = count / count.sum().clamp_min(1.0)
+        spread = (share * (variance + (mean - (share * mean).sum()).square())).sum().sqrt()
+        return spread, unclipped.sum() / count.sum().clamp_min(1.0)
 
 
 class RunningRange(nn.Module):
@@ -163,3 +206,28 @@ class RunningRange(nn.Module):
         scales, last = running_abs_max(x, self.average, self.settings.decay)
         self.average.copy_(last)
         return scales
+
+
+class Calibrated(nn.Module):
+    """State of a fixed range that data determine: NaN until `set`, and an OrderError for who uses it before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value: Tensor
+        self.register_buffer("value", torch.tensor(torch.nan))
+        self._known = False
+
+    def set(self, r: float) -> None:
+        """Make r the range."""
+        self.value.fill_(r)
+
+    def forward(self) -> Tensor:
+        """Return the range."""
+        # Asked until there is a value and not again: on a GPU the question waits for all work before it.
+        if not self._known and not torch.compiler.is_compiling():
+            if bool(self.value.isnan()):
+                raise OrderError(
+                    "input_range fixed states no value and was not calibrated: call ohmlet.calibrate(model, batches), or state one"
+                )
+            self._known = True
+        return self.value

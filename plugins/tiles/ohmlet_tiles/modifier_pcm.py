@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ohmlet.errors import ConfigError
 from ohmlet.spec import number
+from ohmlet_kernels.mapped_mvm.reference import largest
 from ohmlet_kernels.noise import Stream
-from ohmlet_tiles.modifiers import largest, passed_through
+from ohmlet_tiles.modifiers import passed_through
 
 __all__ = ["PCMNoise"]
 

@@ -15,20 +15,13 @@ from torch import Tensor
 
 from ohmlet.errors import ConfigError
 from ohmlet.spec import boolean, number
+from ohmlet_kernels.mapped_mvm.reference import largest
 from ohmlet_kernels.noise import Stream
 
 __all__ = ["AddNormal", "Discretize", "DiscretizeAddNormal", "DoReFa", "MultNormal", "Poly", "ProgNoise"]
 
 PCM_COEFFICIENTS = (0.26348 / 25.0, 0.0768, -0.001877 * 25.0)
 """Programming error of PCM relative to g_max, in powers of |w|/A: Nandakumar et al., ICECS (2019), doi:10.1109/ICECS46596.2019.8964852."""
-
-
-def largest(w: Tensor, w_max: float | None) -> Tensor:
-    """Return A [..., 1, 1]: `w_max` when given, else the crossbar's largest |w|, or 1 for a crossbar of zeros."""
-    if w_max is not None:
-        return w.new_full((1, 1), w_max)
-    found = w.detach().abs().amax((-2, -1), keepdim=True)
-    return torch.where(found > 0, found, torch.ones_like(found))
 
 
 def passed_through(w: Tensor, modified: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from ohmlet_tiles.periphery import IRDrop, SeparatePasses
 __all__ = ["pass_equations"]
 
 SCALES = {
+    "average_abs_max": "running average of max_j |x_j|",
     "abs_max": "max_j |x_j| of each input vector",
     "max": "max_j x_j of each input vector",
     "abs_max_sum": "max(max_j |x_j|, one-sided sum of x_j times assumed_w_max / bound) of each input vector",
@@ -20,8 +21,10 @@ SCALES = {
 def pass_equations(settings: AnalogPass) -> tuple[str, ...]:
     """Return the pass as equations with its values."""
     s, scaling = settings.settings(), settings.input_range
-    words = {"none": "1", "learned": "learned per crossbar", "average_abs_max": "running average of max_j |x_j|"}
-    r = f"{scaling.value:g}" if isinstance(scaling, Fixed) else words.get(scaling.type_name, SCALES.get(scaling.type_name, ""))
+    words = {"none": "1", "learned": "learned per crossbar", "fixed": "calibrated per crossbar"}
+    r = words.get(scaling.type_name, SCALES.get(scaling.type_name, ""))
+    if isinstance(scaling, Fixed) and scaling.value is not None:
+        r = f"{scaling.value:g}"
     if getattr(scaling, "limit", math.inf) < math.inf:
         r += f", at most {getattr(scaling, 'limit'):g}"  # noqa: B009 - only some scalings have one
     lines = [f"r = {r}", _converted("v_j", "x_j / r", s.in_step, s.in_bound, s.in_stochastic)]

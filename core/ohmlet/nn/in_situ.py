@@ -1,0 +1,221 @@
+"""In-memory training of one layer's crossbars: what the layer holds is what the cells hold, and inputs with errors become updates."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ohmlet.errors import OrderError
+from ohmlet.interfaces.tile import Pending
+from ohmlet.nn.mapping import weight_scales
+from ohmlet_kernels.noise import Stream
+from ohmlet_kernels.ranks import rank_and_world
+from ohmlet_kernels.recompute import recomputing
+
+if TYPE_CHECKING:
+    from ohmlet.config.analog import Mapping
+    from ohmlet.nn.array import Block
+
+__all__ = ["InSitu", "learns"]
+
+HELD = 0.9
+"""Part of their weights that cells must come to, on average, for nothing to be said."""
+
+
+def learns(crossbar: nn.Module) -> bool:
+    """Return whether a crossbar owns its weights and updates them itself."""
+    return hasattr(crossbar, "set_weights")
+
+
+def from_all_ranks(rows: Tensor) -> Tensor:
+    """Return rows [..., n, size] of all processes joined in the order of ranks; each may have another number of them."""
+    world = rank_and_world()[1]
+    if world == 1:
+        return rows
+    counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(world)]
+    torch.distributed.all_gather(counts, torch.tensor([rows.shape[-2]], device=rows.device))
+    largest = int(max(counts))
+    padded = rows.new_zeros((*rows.shape[:-2], largest, rows.shape[-1]))
+    padded[..., : rows.shape[-2], :] = rows
+    parts = [torch.empty_like(padded) for _ in range(world)]
+    torch.distributed.all_gather(parts, padded)
+    return torch.cat([part[..., : int(count), :] for part, count in zip(parts, counts, strict=True)], dim=-2)
+
+
+def _joined(parts: list[Tensor], scale: Tensor, size: int) -> Tensor:
+    """Return the rows of parts [..., S, R, size], one after the other, in float32; of no part, none beside a scale [..., rows, 1]."""
+    if len(parts) == 1:
+        return parts[0].float().flatten(-3, -2)
+    if not parts:
+        return scale.new_zeros((*scale.shape[:-2], 0, size))
+    return torch.cat([part.float().flatten(-3, -2) for part in parts], dim=-2)
+
+
+def _finite(d: Tensor) -> bool:
+    """Whether all numbers are finite: where their sum is, they are, which is the quicker to see."""
+    return math.isfinite(d.sum()) or bool(torch.isfinite(d).all())
+
+
+class InSitu(nn.Module):
+    """What in-memory training adds to an array: fixed scales, an anchor for the optimizer, and the updates that wait for its step.
+
+    `anchor` is a parameter without a meaning of its own. Through it an optimizer holds the array; each backward pass leaves a tiny
+    gradient there, so that what a GradScaler or a clipping of gradients multiplies it with is known at the step.
+    Buffers: `vectors`, how many (x, d) pairs have updated the crossbars so far; `scale_<k>`, from normalised to model units.
+    """
+
+    def __init__(self, crossbars: nn.ModuleList, blocks: list[Block], groups: int, mapping: Mapping) -> None:
+        super().__init__()
+        self.blocks, self.groups, self.mapping = blocks, groups, mapping
+        self.anchor = nn.Parameter(torch.zeros(1))
+        self.vectors: Tensor
+        self.register_buffer("vectors", torch.zeros(1, dtype=torch.int64))
+        for index, block in enumerate(blocks):
+            rows = block.last_out - block.first_out if mapping.scales == "columnwise" else 1
+            size = (groups, rows, 1) if groups > 1 else (rows, 1)
+            self.register_buffer(f"scale_{index}", torch.ones(size))
+        # In a tuple, so that they are not modules of this one too.
+        self._owned = (crossbars,)
+        for crossbar in self.crossbars():
+            crossbar.pending.anchor = self.anchor
+        self.attached = False
+        self.single = len(blocks) == groups == 1
+        """Whether there is one crossbar."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A copy is held by no optimizer.
+        super().__setstate__(state | {"attached": False})  # type: ignore[no-untyped-call]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.anchor.dtype in {torch.float16, torch.bfloat16}:
+            # The gradient that tells what scaled it is nothing in float16, and not exact enough in bfloat16.
+            self.anchor.data = self.anchor.data.float()
+        return self
+
+    def crossbars(self) -> list[Any]:
+        """Return the array's crossbars."""
+        return list(self._owned[0])
+
+    def scale(self, index: int) -> Tensor:
+        """Return the scale [groups?, out or 1, 1] of a crossbar."""
+        scale: Tensor = getattr(self, f"scale_{index}")
+        return scale
+
+    @torch.no_grad()
+    def adopt(self, matrix: Tensor, keys: Tensor, name: str) -> None:
+        """Set the scales from the matrix [groups?, out, in] in model units, as `mapping` says, and bring the cells to it."""
+        m = self.mapping
+        for index, (block, crossbar) in enumerate(zip(self.blocks, self.crossbars(), strict=True)):
+            part = matrix[..., block.first_out : block.last_out, block.first_in : block.last_in].float()
+            scale = weight_scales(part, m.scales, m.omega, m.max_scale_range)
+            self.scale(index).copy_(scale.expand_as(self.scale(index)))
+            wanted = part / scale
+            crossbar.set_weights(wanted, Stream(self._keys(keys, index), None, self.vectors, "set weights"))
+            self._tell(wanted, crossbar.weights(), name)
+
+    @torch.no_grad()
+    def matrix(self) -> Tensor:
+        """Return the matrix [groups?, out, in] in model units that reads of the cells see."""
+        rows: dict[int, list[Tensor]] = {}
+        for index, (block, crossbar) in enumerate(zip(self.blocks, self.crossbars(), strict=True)):
+            rows.setdefault(block.first_out, []).append(crossbar.weights() * self.scale(index))
+        return torch.cat([torch.cat(row, dim=-1) for row in rows.values()], dim=-2)
+
+    def check(self, name: str) -> None:
+        """Forget updates whose gradients were cleared; raise OrderError while updates wait that no optimizer will ever make."""
+        if not any(crossbar.pending for crossbar in self.crossbars()):
+            return
+        if not self.attached:
+            raise OrderError(
+                f"layer '{name}' learns in memory and no optimizer updates it: use ohmlet.optim.AnalogSGD, or "
+                "ohmlet.optim.attach(optimizer, model) after making the optimizer; one made before convert or retarget does not know the "
+                "layer as it is now"
+            )
+        if self.anchor.grad is None and not recomputing():
+            self.drop()
+
+    def drop(self) -> None:
+        """Forget the updates that wait, as `zero_grad` does with gradients."""
+        for crossbar in self.crossbars():
+            crossbar.pending.clear()
+
+    @torch.no_grad()
+    def learn(self, lr: float, keys: Tensor, name: str) -> bool:
+        """Update the crossbars with what has waited since the last step, in the order of the forward calls; return whether any has.
+
+        Under data parallelism the pairs of all ranks are applied on each rank, in the order of ranks, with errors averaged as
+        gradients are.
+        """
+        world = rank_and_world()[1]
+        if self.anchor.grad is None:
+            # `model.zero_grad()` came after the backward passes, or `torch.autograd.grad` asked for other gradients.
+            self.drop()
+        factor = self._factor(name)
+        count = 0
+        for index, crossbar in enumerate(self.crossbars()):
+            waiting = sorted(crossbar.pending, key=lambda pair: pair.order) if len(crossbar.pending) > 1 else list(crossbar.pending)
+            crossbar.pending.clear()
+            if not waiting and world == 1:
+                continue
+            scale = self.scale(index)
+            block = self.blocks[index]
+            x = _joined([pair.x for pair in waiting], scale, block.last_in - block.first_in)
+            d = _joined([pair.d for pair in waiting], scale, block.last_out - block.first_out)
+            # y = s (w x): with respect to w in model units the error is d / s, and a step in model units is one of 1 / s in w.
+            d = (d if factor == world == 1 else d * (factor / world)) / (scale * scale).mT
+            if world > 1:
+                x, d = from_all_ranks(x), from_all_ranks(d)
+            count = x.shape[-2]
+            if count == 0:
+                continue
+            if not _finite(d):
+                raise OrderError(
+                    f"layer '{name}' got errors that are not finite (NaN or infinite) in its backward pass; nothing was updated"
+                )
+            ordinals = self.vectors + torch.arange(count, device=x.device)
+            crossbar.update(x, d, lr, Stream(self._keys(keys, index), ordinals, self.vectors.clone(), "update"))
+        self.vectors.add_(count)
+        self.anchor.zero_()
+        if self.anchor.grad is not None:
+            # What is made is made: a step without zero_grad before the next backward pass does not scale that one's updates.
+            self.anchor.grad.zero_()
+        return count > 0
+
+    def _tell(self, wanted: Tensor, reached: Tensor, name: str) -> None:
+        """Warn when cells hold less than they were given, noise apart: the slope of one against the other, and its error."""
+        square = float(wanted.square().sum())
+        if square == 0:
+            return
+        slope = float((wanted * reached).sum()) / square
+        error = float((reached - slope * wanted).square().mean() / square) ** 0.5
+        if slope + 2 * error < HELD:
+            warnings.warn(
+                f"the devices of layer '{name}' hold {slope:.0%} of the weights that they were given, which reach "
+                f"{float(wanted.abs().max()):.3g}: their bounds cannot hold more; lower mapping.omega, the largest normalised weight after "
+                "scaling, or give smaller initial weights with mapping.scales none",
+                stacklevel=2,
+            )
+
+    def _factor(self, name: str) -> float:
+        """Return what the gradients have been multiplied with since the backward passes."""
+        passes = sum(len(crossbar.pending) for crossbar in self.crossbars())
+        if self.anchor.grad is None or passes == 0:
+            return 1.0
+        factor = float(self.anchor.grad) / (Pending.UNIT * passes)
+        mantissa = math.frexp(factor)[0]
+        # Loss scales are powers of two; anything else has been clipped.
+        if math.isfinite(factor) and min(abs(mantissa - 0.5), abs(mantissa - 1.0)) > 1e-4:
+            warnings.warn(
+                f"the gradients were scaled by {factor:.3g} before the step, as clip_grad_norm_ does: layer '{name}' learns in memory and "
+                "has no gradient, so the norm does not know of it; its errors are scaled likewise",
+                stacklevel=5,
+            )
+        return factor
+
+    def _keys(self, keys: Tensor, index: int) -> Tensor:
+        return keys[index] if self.groups > 1 else keys[index, 0]

@@ -1,0 +1,143 @@
+"""What a layer that learns in memory shows as its parameters: a read-out of its cells, which nobody else may write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ohmlet.errors import ConversionError, OrderError
+from ohmlet.nn.writing import write_matrices
+
+if TYPE_CHECKING:
+    from ohmlet.nn.layer import AnalogLayer
+
+__all__ = ["adopt", "held", "read_back", "release", "verify"]
+
+
+def held(layer: AnalogLayer) -> list[str]:
+    """Return the names of a layer's parameters that its cells hold: those in which a gradient of its matrices would end."""
+    named = {name: each for name, each in layer.named_parameters(recurse=False) if each.is_floating_point()}
+    asked = [each.requires_grad for each in named.values()]
+    try:
+        for parameter in named.values():
+            parameter.requires_grad_(True)
+        with torch.enable_grad():
+            parts = [
+                part.sum()
+                for which, matrix in layer.matrices().items()
+                for part in (matrix.weight, matrix.bias if layer.arrays()[which].bias_column else None)
+                if part is not None and layer.arrays()[which].in_situ is not None
+            ]
+            found = torch.autograd.grad(parts, list(named.values()), allow_unused=True)
+    finally:
+        for parameter, flag in zip(named.values(), asked, strict=True):
+            parameter.requires_grad_(flag)
+    return [name for name, gradient in zip(named, found, strict=True) if gradient is not None]
+
+
+def adopt(layer: AnalogLayer) -> None:
+    """Bring the cells to the layer's weights as far as they can, and show what they hold; the weights have no gradient from then on."""
+    release(layer)
+    arrays = {which: array for which, array in layer.arrays().items() if array.in_situ is not None}
+    if not arrays:
+        return
+    for which, (weight, bias) in layer.matrices().items():
+        if weight.is_meta:
+            raise ConversionError(
+                f"layer '{layer.name}' has no weights yet (they are on the meta device) for its cells to take: load them first"
+            )
+        if which in arrays:
+            array = arrays[which]
+            assert array.in_situ is not None
+            array.in_situ.adopt(array.matrix(weight.detach(), None if bias is None else bias.detach()), array.keys, array.name)
+    layer.held = held(layer)
+    for name in layer.held:
+        layer.get_parameter(name).requires_grad_(False)
+    read_back(layer)
+
+
+def release(layer: AnalogLayer) -> None:
+    """Give the weights their gradient back, for a layer that learns in memory no more."""
+    for name in layer.held:
+        layer.get_parameter(name).requires_grad_(True)
+    layer.held = []
+
+
+@torch.no_grad()
+def read_back(layer: AnalogLayer) -> None:
+    """Write what the cells hold into the layer's parameters."""
+    if _whole(layer):
+        stamp(layer)
+        return
+    wanted: dict[str, tuple[Tensor, Tensor | None]] = {}
+    for which, matrix in layer.matrices().items():
+        array = layer.arrays()[which]
+        if array.in_situ is None:
+            wanted[which] = (matrix.weight.detach().clone(), None)
+            continue
+        weight, bias = array.parted(array.in_situ.matrix())
+        if _same_memory(matrix.weight, layer) and (bias is None or (matrix.bias is not None and _same_memory(matrix.bias, layer))):
+            matrix.weight.detach().copy_(weight)
+            if bias is not None and matrix.bias is not None:
+                matrix.bias.detach().copy_(bias)
+        else:
+            wanted[which] = (weight, bias)
+    if len(wanted) == len(layer.arrays()):
+        write_matrices(layer, wanted)
+    stamp(layer)
+
+
+def _whole(layer: AnalogLayer) -> bool:
+    """Whether the only parameter that cells hold is the matrix of one crossbar, and has been written."""
+    arrays = list(layer.arrays().values())
+    in_situ = arrays[0].in_situ if len(arrays) == 1 and layer.held == ["weight"] else None
+    if in_situ is None or not in_situ.single:
+        return False
+    weight, w = layer.weight, in_situ.crossbars()[0].weights()
+    if type(weight.data) is not Tensor or weight.shape != w.shape or weight.dtype != w.dtype or arrays[0].bias_column:
+        return False
+    torch.mul(w, in_situ.scale(0), out=weight.detach())
+    return True
+
+
+def _same_memory(matrix: Tensor, layer: AnalogLayer) -> bool:
+    place = matrix.untyped_storage().data_ptr()
+    return any(place == layer.get_parameter(name).untyped_storage().data_ptr() for name in layer.held)
+
+
+def versions(layer: AnalogLayer) -> list[int]:
+    """Return how often each of the held parameters has been written."""
+    own = layer._parameters
+    return [own[name]._version for name in layer.held]  # type: ignore[union-attr]
+
+
+def stamp(layer: AnalogLayer) -> None:
+    """Note the parameters as they are, so that a later change by somebody else is seen."""
+    layer.stamps = versions(layer)
+
+
+def verify(layer: AnalogLayer) -> None:
+    """Raise OrderError when somebody else has given the weights other values since the cells were read."""
+    if versions(layer) != layer.stamps:
+        # Written, as data parallelism does when it begins; but are they different?
+        accept(layer)
+    if versions(layer) != layer.stamps:
+        raise OrderError(
+            f"the weights of layer '{layer.name}' were changed from outside, and its cells do not know: weights of a layer that learns in "
+            "memory are a read-out of its cells; bring the cells to new ones with layer.set_weights(weight, bias)"
+        )
+
+
+def accept(layer: AnalogLayer, _keys: object = None) -> None:
+    """Take weights that were written for those of the cells, if they are what the cells hold."""
+    before = [layer.get_parameter(name).detach().clone() for name in layer.held]
+    if not before:
+        return
+    read_back(layer)
+    with torch.no_grad():
+        for name, value in zip(layer.held, before, strict=True):
+            if not torch.equal(layer.get_parameter(name), value):
+                layer.get_parameter(name).copy_(value)
+                layer.stamps[layer.held.index(name)] = -1

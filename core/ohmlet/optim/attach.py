@@ -1,0 +1,120 @@
+"""Making an optimizer's step update the crossbars that learn in memory, with the learning rates of its parameter groups."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from ohmlet.errors import ConfigError
+from ohmlet.nn.array import AnalogArray
+from ohmlet.nn.layer import AnalogLayer, changes, living
+from ohmlet.nn.read_out import read_back
+
+__all__ = ["attach", "drop", "learn", "watched"]
+
+
+def watched(optimizer: torch.optim.Optimizer) -> list[tuple[AnalogLayer, AnalogArray, dict[str, Any]]]:
+    """Return the layers and arrays whose anchors an optimizer holds, in its order, each with its parameter group."""
+    groups = optimizer.param_groups
+    seen = (changes(), [id(each) for group in groups for each in group["params"]])
+    known = _known.get(optimizer)
+    if known is not None and known.seen == seen:
+        found = [(layer(), array(), anchor, groups[index]) for layer, array, anchor, index in known.found]
+        # A conversion of a whole model may give an array another anchor.
+        if all(layer is not None and array is not None and id(array.in_situ.anchor) == anchor for layer, array, anchor, _ in found):
+            return [(layer, array, group) for layer, array, _, group in found]
+    places = {id(group): index for index, group in enumerate(groups)}
+    made = _searched(optimizer)
+    _known[optimizer] = _Known(
+        seen,
+        [(weakref.ref(layer), weakref.ref(array), id(array.in_situ.anchor), places[id(group)]) for layer, array, group in made],
+    )
+    return made
+
+
+class _Known(NamedTuple):
+    """What a search for an optimizer's layers has found, and what it depends on."""
+
+    seen: tuple[int, list[int]]
+    found: list[tuple[weakref.ref[Any], weakref.ref[Any], int, int]]
+    """Layer, array, the anchor's id, and which parameter group."""
+
+
+_known: weakref.WeakKeyDictionary[torch.optim.Optimizer, _Known] = weakref.WeakKeyDictionary()
+
+
+def _searched(optimizer: torch.optim.Optimizer) -> list[tuple[AnalogLayer, Any, dict[str, Any]]]:
+    """Return what `watched` does, from all layers there are."""
+    anchors = {
+        id(array.in_situ.anchor): (layer, array) for layer in living() for array in layer.arrays().values() if array.in_situ is not None
+    }
+    # The order of parameters is the same in all processes that train together.
+    return [(*anchors[id(each)], group) for group in optimizer.param_groups for each in group["params"] if id(each) in anchors]
+
+
+def learn(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Update every watched crossbar with what its backward passes have left, and show the layers' new weights."""
+    changed: dict[int, AnalogLayer] = {}
+    for layer, array, group in watched(optimizer):
+        assert array.in_situ is not None
+        array.in_situ.attached = True
+        if array.in_situ.learn(float(group["lr"]), array.keys, array.name):
+            changed[id(layer)] = layer
+    for layer in changed.values():
+        read_back(layer)
+
+
+def drop(optimizer: torch.optim.Optimizer) -> None:
+    """Forget the updates of every watched crossbar that wait for a step."""
+    for _, array, _ in watched(optimizer):
+        assert array.in_situ is not None
+        array.in_situ.drop()
+
+
+def attach(optimizer: torch.optim.Optimizer, model: nn.Module) -> torch.optim.Optimizer:
+    """Let an optimizer of torch update the crossbars of a model that learn in memory, and return it.
+
+    After each of its steps every such layer applies w <- w - lr d x^T in pulses for the inputs and errors of the backward passes since
+    the last step; lr is that of the parameter group with the layer's anchor, which is among `model.parameters()`; anchors that the
+    optimizer does not hold join it in a group of their own. `optimizer.zero_grad()` drops updates that wait. Momentum, weight decay and
+    what else the optimizer does to gradients has no part in it. Raises ConfigError where no layer of the model learns in memory, or the
+    optimizer has no learning rate or no parameter of the model.
+    """
+    if not isinstance(optimizer, torch.optim.Optimizer) or not isinstance(model, nn.Module):
+        raise ConfigError(f"attach takes an optimizer and a model, in this order, got {type(optimizer).__name__}, {type(model).__name__}")
+    arrays = [
+        array
+        for layer in model.modules()
+        if isinstance(layer, AnalogLayer)
+        for array in layer.arrays().values()
+        if array.in_situ is not None
+    ]
+    if not arrays:
+        raise ConfigError("no layer of this model learns in memory (tile in_memory): convert it first, or leave attach out")
+    known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    missing = [array.in_situ.anchor for array in arrays if array.in_situ is not None and id(array.in_situ.anchor) not in known]
+    if not known.intersection(map(id, model.parameters())):
+        raise ConfigError(f"this {type(optimizer).__name__} holds no parameter of this model: make it from model.parameters()")
+    if missing:
+        optimizer.add_param_group({"params": missing})
+    for group in optimizer.param_groups:
+        if "lr" not in group:
+            raise ConfigError(f"{type(optimizer).__name__} has no learning rate, and updates in memory need one")
+    if getattr(optimizer, "learns_in_memory", False):
+        return optimizer
+    optimizer.learns_in_memory = True  # type: ignore[attr-defined]
+    optimizer.register_step_post_hook(learn)
+    zero_grad = optimizer.zero_grad
+
+    def zero_grad_and_drop(*args: Any, **kwargs: Any) -> None:
+        zero_grad(*args, **kwargs)
+        drop(optimizer)
+
+    optimizer.zero_grad = zero_grad_and_drop  # type: ignore[method-assign]
+    for array in arrays:
+        assert array.in_situ is not None
+        array.in_situ.attached = True
+    return optimizer

@@ -1,0 +1,208 @@
+"""Tile `in_memory`: a crossbar that learns, its weights held by devices that pulses update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from attrs import frozen
+from torch import Tensor, nn
+
+from ohmlet.config import part
+from ohmlet.errors import ConfigError
+from ohmlet.interfaces.conductance_converter import ConductanceConverter
+from ohmlet.interfaces.device import ArraySite
+from ohmlet.interfaces.drift_compensation import DriftCompensation
+from ohmlet.interfaces.noise_model import NoiseModel
+from ohmlet.interfaces.pulses import PulsedUpdate
+from ohmlet.interfaces.tile import Errors, Pending, ProgrammableTile, Site
+from ohmlet.interfaces.update_algorithm import UpdateAlgorithm
+from ohmlet_kernels.analog_mvm import Variation
+from ohmlet_kernels.noise import Stream
+from ohmlet_kernels.noise import key as stream_key
+from ohmlet_tiles.affine import Affine, whole_pass
+from ohmlet_tiles.analog_pass import AnalogPass
+from ohmlet_tiles.pass_equations import pass_equations
+from ohmlet_tiles.pass_module import PassModule, with_backward
+
+__all__ = ["InMemory", "InMemoryCrossbar"]
+
+
+@frozen(kw_only=True)
+class InMemory(ProgrammableTile):
+    """A crossbar trained in place: forward and transposed products and updates all happen in the array, and no gradient is formed.
+
+    References: Gokmen and Vlasov, Front. Neurosci. 10, 333 (2016), doi:10.3389/fnins.2016.00333; Rasch et al., Nat. Commun. 15, 7133
+    (2024), doi:10.1038/s41467-024-51221-z.
+    """
+
+    scales: ClassVar[str] = "none"
+    update_algorithm: UpdateAlgorithm = part(UpdateAlgorithm, "how inputs and errors become pulses", "sgd")
+    update: PulsedUpdate = part(PulsedUpdate, "how updates with gradients are coded in pulses", {})
+    forward: AnalogPass = part(AnalogPass, "the matrix-vector product", {})
+    backward: AnalogPass | None = part(AnalogPass | None, "the transposed product that errors take; exact if left out", None)
+    read: AnalogPass | None = part(AnalogPass | None, "the read-out that transfers and refreshes go by; exact if left out", None)
+    conductance_converter: ConductanceConverter = part(ConductanceConverter, "weights to conductances", "single_pair")
+    noise_model: NoiseModel | None = part(NoiseModel | None, "drift and read noise after training", None)
+    drift_compensation: DriftCompensation = part(DriftCompensation, "digital undoing of drift", "none")
+
+    def __attrs_post_init__(self) -> None:
+        if self.noise_model is not None:
+            self.noise_model.check(self.conductance_converter.window)
+        if self.read is not None and not self.update_algorithm.reads:
+            raise ConfigError(
+                f"tile.read has no effect: {type(self.update_algorithm).__name__} reads no single columns or rows, nor do its devices; "
+                "leave it out"
+            )
+
+    def build(self, site: Site) -> nn.Module:
+        """Return the module of one crossbar."""
+        return InMemoryCrossbar(self, site)
+
+    def equations(self) -> tuple[str, ...]:
+        """Return the passes and the update as equations with their values."""
+        lines = list(pass_equations(self.forward))
+        if self.backward is not None:
+            lines += [f"errors: {line}" for line in pass_equations(self.backward)]
+        lines += [f"update: {line}" for line in (*self.update_algorithm.equations(), *self.update.equations())]
+        return tuple(lines)
+
+
+class InMemoryCrossbar(nn.Module):
+    """One crossbar that learns, or one for each group of a grouped convolution: the algorithms' arrays and digital state, and passes."""
+
+    def __init__(self, tile: InMemory, site: Site) -> None:
+        super().__init__()
+        self.tile, self.site = tile, site
+        self.forward_pass = PassModule(tile.forward, site, "forward", tile.conductance_converter)
+        self.backward_pass = PassModule(tile.backward, site, "backward", tile.conductance_converter) if tile.backward is not None else None
+        self.read_pass = PassModule(tile.read, site, "read", tile.conductance_converter) if tile.read is not None else None
+        self.algorithms = nn.ModuleList(self._algorithm(tile, site, key) for key in site.keys)
+        # In tuples, so that they are not modules of this one too.
+        self.aging: dict[int, tuple[Any, ...]] = {}
+        for index, algorithm in enumerate(self.algorithms):
+            aging = tuple(cells for cells in algorithm.modules() if getattr(cells, "decays", False) or getattr(cells, "diffuses", False))
+            if aging:
+                self.aging[index] = aging
+        self.pending = Pending()
+        self.calls = 0
+        self.whole_forward = whole_pass(self.forward_pass, site) if len(self.algorithms) == 1 else None
+        self.whole_backward = whole_pass(self.backward_pass, site) if self.backward_pass is not None else None
+
+    def _algorithm(self, tile: InMemory, site: Site, key: Tensor) -> nn.Module:
+        base = ArraySite(site.out_features, site.in_features, key, site.kernel, self.read_out)
+        arrays = {
+            name: site.cells(cell, base._replace(key=key.new_tensor(stream_key(int(key), "array", name))))
+            for name, cell in tile.update_algorithm.arrays().items()
+        }
+        return tile.update_algorithm.build(base, arrays, tile.update)
+
+    def read_out(self, w: Tensor, x: Tensor, noise: Stream) -> Tensor:
+        """Return w x [S, out] of weights [out, in] and inputs x [S, in] as the tile's `read` has it."""
+        if self.read_pass is None:
+            return x.to(w.dtype) @ w.mT
+        y: Tensor = self.read_pass(x.to(w.dtype)[:, None], w, noise)
+        return y[:, 0]
+
+    def full_scale(self) -> Tensor | float:
+        """Return the input that is full scale, which read-outs of known inputs drive."""
+        return self.forward_pass.full_scale()
+
+    def weights(self) -> Tensor:
+        """Return the normalised weights [groups?, out, in] that reads see."""
+        parts: list[Tensor] = [algorithm.weights() for algorithm in self.algorithms]  # type: ignore[operator]
+        return torch.stack(parts) if len(parts) > 1 else parts[0]
+
+    def set_weights(self, w: Tensor, noise: Stream) -> None:
+        """Bring the cells to w [groups?, out, in] as far as they can."""
+        for algorithm, part_, key in zip(self.algorithms, self._grouped(w), noise.key.reshape(-1), strict=True):
+            algorithm.set_weights(part_, noise._replace(key=key))  # type: ignore[operator]
+
+    def update(self, x: Tensor, d: Tensor, lr: float, noise: Stream) -> None:
+        """Update the cells with inputs x [groups?, V, in] and errors d [groups?, V, out], then let them decay and diffuse."""
+        if len(self.algorithms) == 1 and not self.aging and not noise.key.ndim:
+            self.algorithms[0].update(x, d, lr, noise)  # type: ignore[operator]
+            return
+        groups = zip(self.algorithms, self._grouped(x), self._grouped(d), noise.key.reshape(-1), strict=True)
+        for index, (algorithm, inputs, errors, key) in enumerate(groups):
+            own = noise._replace(key=key)
+            algorithm.update(inputs, errors, lr, own)  # type: ignore[operator]
+            for cells in self.aging.get(index, ()):
+                cells.age(own)
+
+    def _grouped(self, value: Tensor) -> Tensor:
+        return value if len(self.algorithms) > 1 else value[None]
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def mvm(self, x: Tensor, w: Tensor, noise: Stream) -> Tensor:
+        """Return w x [..., S, R, out] for inputs [..., S, R, in] and normalised weights [..., out, in].
+
+        In training the backward pass leaves inputs and errors in `pending`, where the optimizer's step finds them.
+        """
+        if not (self.training and torch.is_grad_enabled()):
+            return with_backward(self.forward_pass, self.backward_pass, x, w, noise)
+        clipped, scale = self.forward_pass.scaled(x)
+        self.calls += 1
+        if scale is not None and scale.requires_grad:
+            # A learned range has a gradient of its own.
+            y = self.forward_pass.product(clipped.detach(), scale, w, noise)
+            routed: Tensor = _Errors.apply(clipped, self.pending.anchor, y.detach(), w, self, noise, self.calls, scale)  # type: ignore[no-untyped-call]
+            return y + routed
+        product: Tensor = _Errors.apply(clipped, self.pending.anchor, None, w, self, noise, self.calls, scale)  # type: ignore[no-untyped-call]
+        return product
+
+
+    def affine(self, x: Tensor, scale: Tensor, bias: Tensor | None) -> Callable[[Stream], Tensor] | None:
+        """Return what computes b + s (w x) [S, out] in training as `mvm` and the layer would, or None where it would take both.
+
+        Inputs x [S, in] are float32 on the CPU with gradients enabled, scale s is [out or 1, 1]. One step of autograd instead of ten.
+        """
+        back = self.backward_pass
+        if self.whole_forward is None or (self.whole_backward is None and back is not None):
+            return None
+        if self.forward_pass.variation != Variation() or (back is not None and back.variation != Variation()):
+            return None
+        w = self.weights()
+        if not (self.training and w.dtype == scale.dtype == torch.float32 and w.is_cpu and w.is_contiguous()):
+            return None
+        anchor = self.pending.anchor
+        return lambda noise: Affine.apply(x, anchor, bias, scale, w, self, noise)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Errors(torch.autograd.Function):
+    """The product, or zeros beside a product that was made; its backward pass reads the crossbar transposed and leaves errors behind."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        anchor: Tensor,
+        made: Tensor | None,
+        w: Tensor,
+        crossbar: InMemoryCrossbar,
+        noise: Stream,
+        order: int,
+        scale: Tensor | None,
+    ) -> Tensor:
+        # The weights as they were, for a step may come between.
+        ctx.save_for_backward(x, w.clone())
+        ctx.crossbar, ctx.noise, ctx.order = crossbar, noise, order
+        if made is not None:
+            return torch.zeros_like(made)
+        y: Tensor = crossbar.forward_pass.product(x, scale, w, noise)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (d,), (x, w), crossbar = grads, ctx.saved_tensors, ctx.crossbar
+        learns = ctx.needs_input_grad[1]  # not where requires_grad_(False) has frozen the layer
+        if learns:
+            crossbar.pending.append(Errors(ctx.order, x.detach(), d))
+        gradient = None
+        if ctx.needs_input_grad[0]:
+            if crossbar.backward_pass is None:
+                gradient = torch.matmul(d.flatten(-3, -2), w.to(d.dtype)).unflatten(-2, d.shape[-3:-1])
+            else:
+                gradient = crossbar.backward_pass(d, w.mT, ctx.noise.child("backward"))
+        return gradient, crossbar.pending.mark(d) if learns else None, None, None, None, None, None, None
