@@ -73,13 +73,22 @@ def test_what_nothing_replays_yet_is_a_failure_and_says_so() -> None:
     assert result.note == f"kind '{case.kind}' is not replayed yet"
 
 
-def test_the_command_prints_a_row_per_case_and_its_exit_status_tells() -> None:
+def test_the_command_prints_a_row_per_case_and_its_exit_status_tells(tmp_path: Path) -> None:
     good = CliRunner().invoke(main, [str(DATA), "--case", "A02", "--case", "I40"])
     assert good.exit_code == 0
     assert [line.split()[0] for line in good.output.splitlines()] == ["A02", "I40", "2"]
     assert "2 passed, 0 failed" in good.output
-    bad = CliRunner().invoke(main, [str(DATA), "--case", "A02", "--case", "C01"])
+    # The same two cases, of which one now asks for other numbers than those that come out.
+    for path in (*DATA.glob("A_*"), *DATA.glob("I_*")):
+        shutil.copy(path, tmp_path)
+    content = json.loads((DATA / "I_modifiers_clip_remap.json").read_text())
+    numbers = dict(np.load(DATA / content["npz"]))
+    key = next(case for case in content["cases"] if case["id"] == "I40")["arrays"]["W_out"]["key"]
+    numbers[key] = numbers[key] + np.float32(0.02)
+    np.savez(tmp_path / content["npz"], **numbers)
+    bad = CliRunner().invoke(main, [str(tmp_path), "--case", "A02", "--case", "I40"])
     assert bad.exit_code == 1
+    assert [line.split()[0] for line in bad.output.splitlines()] == ["A02", "I40", "1"]
     assert "1 passed, 1 failed" in bad.output
 
 

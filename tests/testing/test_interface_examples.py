@@ -12,6 +12,7 @@ import pytest
 from ohmlet.interfaces.drift_compensation import DriftCompensation
 from ohmlet.interfaces.noise_model import NoiseModel
 from ohmlet.interfaces.tile import Tile
+from ohmlet.interfaces.update_algorithm import UpdateAlgorithm
 from tests.testing.faults import caught
 
 IMPORTS = """
@@ -21,6 +22,9 @@ from torch import nn
 from ohmlet.interfaces.drift_compensation import DriftCompensation
 from ohmlet.interfaces.noise_model import NoiseModel
 from ohmlet.interfaces.tile import Tile
+from ohmlet.config import part
+from ohmlet.interfaces.device import UnitCell
+from ohmlet.interfaces.update_algorithm import UpdateAlgorithm
 from ohmlet.spec import integer, number
 """
 
@@ -45,7 +49,8 @@ def example(interface: type) -> str:
 
 
 @pytest.mark.parametrize(
-    ("interface", "name", "rest"), [(NoiseModel, "Gaussian", ""), (DriftCompensation, "Repeated", ""), (Tile, "TwoPass", TILE)]
+    ("interface", "name", "rest"),
+    [(NoiseModel, "Gaussian", ""), (DriftCompensation, "Repeated", ""), (Tile, "TwoPass", TILE), (UpdateAlgorithm, "EveryNth", "")],
 )
 def test_example_passes_its_kit(interface: Any, name: str, rest: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType(f"example_of_{interface.kind}")

@@ -76,7 +76,6 @@ def test_keyboard_interrupt_stops() -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("device", "kind 'device' has no conformance kit in this version of Ohmlet; there is one for conductance_converter, "),
         ("noise_modell", "unknown kind 'noise_modell'; did you mean 'noise_model'?"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from attrs import frozen
@@ -11,7 +13,7 @@ from ohmlet.config import part
 from ohmlet.interfaces.conductance_converter import ConductanceConverter
 from ohmlet.interfaces.drift_compensation import DriftCompensation
 from ohmlet.interfaces.noise_model import NoiseModel
-from ohmlet.interfaces.tile import ProgrammableTile, Site
+from ohmlet.interfaces.tile import Errors, Pending, ProgrammableTile, Site
 from ohmlet.spec import one_of
 from ohmlet_kernels.noise import Stream
 from tests.testing.faults import assert_caught, caught, untested
@@ -35,6 +37,10 @@ FAULTS = {
     "rounds": ("test_gradients", r"no gradient reaches x, training=False: rounding needs a straight-through gradient"),
     "detaches": ("test_gradients", r"outputs carry no gradient, training=False"),
     "nan_gradient": ("test_gradients", r"the gradient of x, training=False: \d+ of \d+ numbers are NaN"),
+    "nothing_pending": ("test_learning", r"a backward pass left 0 entries in `pending`, not one"),
+    "summed_errors": ("test_learning", r"the errors left in `pending` returned shape \(6, 1, 5\) instead of \(6, 2, 5\)"),
+    "learns_backwards": ("test_learning", r"the update does not move the weights against the gradient"),
+    "never_learns": ("test_learning", r"the update does not move the weights against the gradient"),
     "writes": ("test_arguments_stay_as_they_are", r"mvm wrote into its inputs"),
     "cuts": ("test_constrain_keeps_the_shape", r"constrain returned shape \(4, 7\) instead of \(5, 7\)"),
     "freezes": ("test_constrain_keeps_the_shape", r"constrain lets no gradient through"),
@@ -52,7 +58,7 @@ FAULTS = {
 class Faulty(ProgrammableTile):
     """A crossbar with output noise and one fault."""
 
-    fault: str = one_of("none", ("none", *FAULTS), "what is wrong")
+    fault: str = one_of("none", ("none", "learns", *FAULTS), "what is wrong, or for `learns` nothing")
     conductance_converter: ConductanceConverter = part(ConductanceConverter, "weights to conductances", "single_pair")
     noise_model: NoiseModel | None = part(NoiseModel | None, "programming and drift", None)
     drift_compensation: DriftCompensation = part(DriftCompensation, "undoing of drift", "none")
@@ -60,6 +66,8 @@ class Faulty(ProgrammableTile):
     def build(self, site: Site) -> nn.Module:
         if self.fault == "no_module":
             return "a crossbar"  # type: ignore[return-value]
+        if self.fault == "learns" or FAULTS.get(self.fault, ("",))[0] == "test_learning":
+            return LearningCrossbar(self.fault, site)
         return nn.Identity() if self.fault == "no_mvm" else FaultyCrossbar(self.fault)
 
 
@@ -140,6 +148,54 @@ class FaultyCrossbar(nn.Module):
         return y * (1.0 + 0.01 * self.seen) * self.largest
 
 
+class LearningCrossbar(FaultyCrossbar):
+    """Owns its weights and moves them by -lr d x^T."""
+
+    def __init__(self, fault: str, site: Site) -> None:
+        super().__init__(fault)
+        groups = len(site.keys)
+        shape = (site.out_features, site.in_features)
+        self.held: Tensor
+        self.register_buffer("held", torch.zeros(shape if groups == 1 else (groups, *shape)))
+        self.pending = Pending()
+
+    def weights(self) -> Tensor:
+        return self.held.clone()
+
+    def set_weights(self, w: Tensor, noise: Stream) -> None:
+        self.held.copy_(w)
+
+    def update(self, x: Tensor, d: Tensor, lr: float, noise: Stream) -> None:
+        sign = {"learns_backwards": -1.0, "never_learns": 0.0}.get(self.fault, 1.0)
+        self.held -= sign * lr * d.mT @ x
+
+    def mvm(self, x: Tensor, w: Tensor, noise: Stream) -> Tensor:
+        y = super().mvm(x, w, noise)
+        if not (self.training and torch.is_grad_enabled()):
+            return y
+        if self.fault == "nothing_pending":
+            return y + 0.0 * self.pending.anchor
+        routed: Tensor = _Left.apply(x, self.pending.anchor, y, self)  # type: ignore[no-untyped-call]
+        return routed
+
+
+class _Left(torch.autograd.Function):
+    """Passes the output on; the backward pass leaves inputs and errors behind."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, anchor: Tensor, y: Tensor, crossbar: LearningCrossbar) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.crossbar = crossbar
+        return y.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        d, pending = grads[0], ctx.crossbar.pending
+        kept = d.sum(-2, keepdim=True) if ctx.crossbar.fault == "summed_errors" else d
+        pending.append(Errors(len(pending), ctx.saved_tensors[0], kept))
+        return None, pending.mark(d), d, None
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_caught(fault: str) -> None:
     assert_caught("tile", Faulty(fault=fault), *FAULTS[fault])
@@ -149,5 +205,6 @@ def test_every_test_can_fail() -> None:
     assert not untested("tile", (test for test, _ in FAULTS.values()))
 
 
-def test_without_fault_all_pass() -> None:
-    assert not caught("tile", Faulty())
+@pytest.mark.parametrize("fault", ["none", "learns"])
+def test_without_fault_all_pass(fault: str) -> None:
+    assert not caught("tile", Faulty(fault=fault))

@@ -11,6 +11,7 @@ Every `test_...(spec)` of the kit then runs on that spec. The kits themselves ne
 """
 
 from ohmlet.testing.conductance_converter import ConductanceConverterTests
+from ohmlet.testing.device import DeviceTests
 from ohmlet.testing.drift_compensation import DriftCompensationTests
 from ohmlet.testing.engine import EngineTests
 from ohmlet.testing.noise_model import NoiseModelTests
@@ -18,9 +19,11 @@ from ohmlet.testing.preset import PresetTests
 from ohmlet.testing.run import Result, kit_tests, kits, run_kit
 from ohmlet.testing.spec import SpecTests
 from ohmlet.testing.tile import TileTests
+from ohmlet.testing.update_algorithm import UpdateAlgorithmTests
 
 __all__ = [
     "ConductanceConverterTests",
+    "DeviceTests",
     "DriftCompensationTests",
     "EngineTests",
     "NoiseModelTests",
@@ -28,6 +31,7 @@ __all__ = [
     "Result",
     "SpecTests",
     "TileTests",
+    "UpdateAlgorithmTests",
     "kit_tests",
     "kits",
     "run_kit",

@@ -14,11 +14,13 @@ from attrs import frozen
 from ohmlet.errors import PluginError
 from ohmlet.registry import KINDS, did_you_mean
 from ohmlet.testing.conductance_converter import ConductanceConverterTests
+from ohmlet.testing.device import DeviceTests
 from ohmlet.testing.drift_compensation import DriftCompensationTests
 from ohmlet.testing.engine import EngineTests
 from ohmlet.testing.noise_model import NoiseModelTests
 from ohmlet.testing.preset import PresetTests
 from ohmlet.testing.tile import TileTests
+from ohmlet.testing.update_algorithm import UpdateAlgorithmTests
 
 __all__ = ["Result", "kit_tests", "kits", "run_kit"]
 
@@ -39,11 +41,13 @@ def kits() -> Mapping[str, type]:
     """Return the kit of each kind that has one."""
     return {
         "conductance_converter": ConductanceConverterTests,
+        "device": DeviceTests,
         "drift_compensation": DriftCompensationTests,
         "engine": EngineTests,
         "noise_model": NoiseModelTests,
         "preset": PresetTests,
         "tile": TileTests,
+        "update_algorithm": UpdateAlgorithmTests,
     }
 
 

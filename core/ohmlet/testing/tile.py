@@ -5,18 +5,23 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from typing import Any
+from unittest import SkipTest
 
 import torch
 from torch import Tensor, nn
 
+from ohmlet.cells import build_array
 from ohmlet.interfaces.tile import Site, Tile
+from ohmlet.nn.in_situ import learns
 from ohmlet.nn.kernels import kernels_of
 from ohmlet.testing.draws import addressed
 from ohmlet.testing.expect import close, expect, finite, identical, shaped
 from ohmlet.testing.spec import SpecTests
 from ohmlet.testing.streams import own_purposes, recording, silent, spread, stream
-from ohmlet.testing.tile_in_model import TileInModelTests
+from ohmlet.testing.tile_in_model import TileInModelTests, runs_here
 from ohmlet_kernels.noise import Stream
+from ohmlet_kernels.noise import key as stream_key
 
 __all__ = ["TileTests"]
 
@@ -25,7 +30,9 @@ S, R, OUT, IN = 6, 2, 5, 7
 
 def built(spec: Tile, *, training: bool = False, out: int = OUT, inputs: int = IN) -> nn.Module:
     """Return the module of one crossbar."""
-    module = spec.build(Site(out_features=out, in_features=inputs, kernel=kernels_of(spec.engine or "auto")))
+    runs_here(spec)
+    keys = torch.tensor([stream_key("kit")])
+    module = spec.build(Site(out_features=out, in_features=inputs, kernel=kernels_of(spec.engine or "auto"), keys=keys, cells=build_array))
     expect(isinstance(module, nn.Module), f"build must return a torch.nn.Module, got {module!r}")
     expect(callable(getattr(module, "mvm", None)), f"{type(module).__name__}, which build returned, has no method mvm(x, w, noise)")
     return module.train(training)
@@ -135,19 +142,42 @@ class TileTests(TileInModelTests, SpecTests):
                 )
 
     def test_gradients(self, spec: Tile) -> None:
-        """Inputs and weights get finite gradients that are not all zero, in training and in evaluation."""
+        """Inputs and weights get finite gradients that are not all zero, in training and in evaluation; a tile that learns, inputs."""
         for training in (False, True):
+            module = built(spec, training=training)
             x, w = inputs(3).requires_grad_(), weights(3).requires_grad_()
-            y = mvm(built(spec, training=training), x, w, stream(3, samples=S))
+            y = mvm(module, x, w, stream(3, samples=S))
             expect(
                 y.requires_grad,
                 f"outputs carry no gradient, training={training}: do not detach, and give rounding a straight-through gradient",
             )
-            grads = torch.autograd.grad(y, (x, w), spread(*y.shape, seed=3), allow_unused=True)
-            for name, grad in zip(("x", "w"), grads, strict=True):
+            of = {"x": x} if learns(module) else {"x": x, "w": w}
+            grads = torch.autograd.grad(y, tuple(of.values()), spread(*y.shape, seed=3), allow_unused=True)
+            for name, grad in zip(of, grads, strict=True):
                 if grad is None or not bool(grad.any()):
                     raise AssertionError(f"no gradient reaches {name}, training={training}: rounding needs a straight-through gradient")
                 finite(grad, f"the gradient of {name}, training={training}")
+
+    def test_learning(self, spec: Tile) -> None:
+        """A tile that learns leaves inputs and errors behind each backward pass, and its update moves its weights against them."""
+        module: Any = built(spec, training=True)
+        if not learns(module):
+            raise SkipTest("the tile does not learn in memory")
+        noise = stream(samples=S)
+        module.set_weights(0.1 * weights(), noise.shared())
+        x, before = inputs(), module.weights().clone()
+        y = mvm(module, x, before, noise)
+        y.backward(spread(*y.shape, seed=3))
+        left = len(module.pending)
+        expect(left == 1, f"a backward pass left {left} entries in `pending`, not one with its inputs and errors")
+        (errors,) = module.pending
+        shaped(errors.d, tuple(y.shape), y.dtype, "the errors left in `pending`")
+        flat = errors.x.flatten(-3, -2), errors.d.flatten(-3, -2)
+        module.update(*flat, 0.05, noise.at(torch.arange(S * R)))
+        change = module.weights() - before
+        finite(change, "the change of the weights")
+        exact = -0.05 * flat[1].mT @ flat[0]
+        expect(float((change * exact).sum()) > 0, "the update does not move the weights against the gradient: subtract lr d x^T")
 
     def test_arguments_stay_as_they_are(self, spec: Tile) -> None:
         """Neither inputs nor weights are written into."""

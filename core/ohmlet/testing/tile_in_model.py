@@ -15,8 +15,11 @@ from ohmlet.chip import program
 from ohmlet.config.analog import AnalogConfig, Mapping
 from ohmlet.conversion import convert
 from ohmlet.errors import UnprogrammedWarning
+from ohmlet.interfaces.engine import Engine
 from ohmlet.interfaces.noise_model import ConductanceWindow, NoiseModel
 from ohmlet.interfaces.tile import ProgrammableTile, Tile
+from ohmlet.optim import AnalogSGD
+from ohmlet.registry import registry
 from ohmlet.testing.draws import addressed
 from ohmlet.testing.expect import close, expect, finite, identical
 from ohmlet.testing.streams import spread
@@ -38,14 +41,24 @@ class SomeNoise(NoiseModel):
         return g_programmed * float((1 + t / self.t_0) ** -0.05)
 
 
+def runs_here(tile: Tile) -> None:
+    """Raise SkipTest for a tile that pins an engine which cannot run on the kit's tensors, those of a CPU."""
+    if tile.engine is not None:
+        engine: Engine = registry("engine").get(tile.engine)()
+        reason = engine.unavailable() or (engine.preference("cpu") is None and f"engine {tile.engine} does not run on CPU tensors")
+        if reason:
+            raise SkipTest(reason)
+
+
 def converted(tile: Tile) -> nn.Module:
     """Return a small model on this tile: a convolution in two groups and a linear layer, each split over several crossbars."""
+    runs_here(tile)
     with torch.random.fork_rng(devices=[]):
         model = nn.Sequential(nn.Conv2d(4, 6, 2, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(24, 5))
     with torch.no_grad():
         for index, parameter in enumerate(model.parameters()):
             parameter.copy_(0.3 * spread(*parameter.shape, seed=index))
-    return convert(model, AnalogConfig(tile=tile, mapping=Mapping(max_in=10, max_out=4), seed=0)).model
+    return convert(model, AnalogConfig(tile=tile, mapping=Mapping(max_in=10, max_out=4, scales=tile.scales), seed=0)).model
 
 
 def evaluated(model: nn.Module, x: Tensor) -> Tensor:
@@ -68,7 +81,7 @@ class TileInModelTests:
         """A converted model takes an optimizer step: every parameter gets a finite gradient, and the weights move."""
         model = converted(spec).train()
         before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        optimizer = AnalogSGD(model.parameters(), lr=0.1)
         loss = model(images()).square().mean()
         finite(loss.detach(), "the loss of a model on this tile")
         loss.backward()

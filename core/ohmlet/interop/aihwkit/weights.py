@@ -66,6 +66,12 @@ def training(parameters: Mapping[str, Any], rows: list[ImportRow]) -> dict[str, 
         made["drop_connect"] = real(m["pdrop"])
         if made["modifier"] is not None or made["drop_connect"] > 0:
             made["keep_last_column"], made["in_evaluation"] = bool(m["copy_last_column"]), bool(m["enable_during_test"])
+        if m.get("per_batch_sample"):
+            part = made["modifier"] or {"type": "discretize"}
+            if made["drop_connect"] > 0 or part.get("stochastic") or part["type"] not in {"discretize", "dorefa"}:
+                made["per_sample"] = True
+            else:
+                rows.append(ImportRow("per_batch_sample", True, "nothing: the modifier draws nothing"))
     if "clip" in parameters:
         made["clip"] = clip(parameters["clip"])
     return made

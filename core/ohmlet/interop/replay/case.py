@@ -46,7 +46,10 @@ class Case:
 
 
 def read_cases(folder: Path) -> Iterator[Case]:
-    """Yield every case of a folder in the order of its files; raises ConfigError when there is none or a file is damaged."""
+    """Yield every case of a folder in the order of its files; raises ConfigError when there is none or a file is damaged.
+
+    A `task` is no case but the inputs of all others in its file, whose arrays it joins.
+    """
     files = [path for path in sorted(folder.glob("*.json")) if path.name != "presets.json"]
     if not files:
         raise ConfigError(f"{folder}: no reference data (JSON files with cases) here")
@@ -54,8 +57,15 @@ def read_cases(folder: Path) -> Iterator[Case]:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             numbers = np.load(path.parent / content["npz"])
-            for data in content["cases"]:
-                arrays = {name: numbers[entry["key"]] for name, entry in data["arrays"].items()}
-                yield Case(str(content["group"]), data, arrays)
+            arrays = [{name: numbers[entry["key"]] for name, entry in data["arrays"].items()} for data in content["cases"]]
+            given = {
+                name: array
+                for data, own in zip(content["cases"], arrays, strict=True)
+                if data["kind"] == "task"
+                for name, array in own.items()
+            }
+            for data, own in zip(content["cases"], arrays, strict=True):
+                if data["kind"] != "task":
+                    yield Case(str(content["group"]), data, {**given, **own})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{path}: not reference data: {type(error).__name__}: {error}") from error
