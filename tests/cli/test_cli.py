@@ -18,7 +18,7 @@ Captured = pytest.CaptureFixture[str]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits_pcm.yaml"
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["list"], ["show"], ["explain"], ["check"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["list"], ["show"], ["explain"], ["check"], ["plot"]])
 def test_every_command_has_help(command: list[str], capsys: Captured) -> None:
     assert main([*command, "--help"]) == 0
     out = capsys.readouterr().out
@@ -31,6 +31,14 @@ def test_list_names_every_kind_and_where_each_plugin_comes_from(capsys: Captured
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["kind", "name", "from", "status", "what"]
     assert any(line.split()[:5] == ["noise_model", "pcm", "ohmlet", "0.1.0", "ok"] for line in lines)
+
+
+def test_list_tells_what_a_preset_is_and_where_its_numbers_come_from(capsys: Captured) -> None:
+    assert main(["list", "preset", "--json"]) == 0
+    details = {row["name"]: row["detail"] for row in json.loads(capsys.readouterr().out)}
+    assert details["pcm_inference"].startswith("[config, fitted] ")
+    assert details["gokmen_vlasov"].startswith("[device, table] ")
+    assert not any("?" in detail for detail in details.values())
 
 
 def test_list_of_a_kind_as_json(capsys: Captured) -> None:
@@ -220,3 +228,33 @@ def test_hook_ohmlet_add_commands_and_ohmlet_check_config(capsys: Captured, tmp_
     assert "good day" in out
     assert "greet" in out
     assert "columns are too long for our process" in out
+
+
+def test_plot_draws_a_device_and_prints_what_was_seen(tmp_path: Path, capsys: Captured) -> None:
+    picture = tmp_path / "a.png"
+    assert main(["plot", "soft_bounds", "--set", "dw_min=0.05", "--devices", "4", "--pulses", "60", "--out", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    out = capsys.readouterr().out
+    assert "step stated (granularity)        0.05" in out
+    assert "symmetry point" in out
+
+
+def test_plot_takes_a_file_with_a_device(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("type: constant_step\ndw_min: 0.05\n")
+    arguments = ["--devices", "2", "--pulses", "40", "--out", str(tmp_path / "a.svg")]
+    assert main(["plot", str(tmp_path / "mine.yaml"), *arguments]) == 0
+    assert (tmp_path / "a.svg").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["soft_bouns"], "did you mean 'soft_bounds'?"),
+        (["soft_bounds", "--set", "dw_mn=0.1"], "did you mean 'dw_min'?"),
+        (["soft_bounds", "--out", "a.txt"], "no picture"),
+        (["soft_bounds", "--out", "nowhere/a.png"], "no folder nowhere"),
+    ],
+)
+def test_plot_refuses_what_it_cannot_draw(arguments: list[str], words: str, capsys: Captured) -> None:
+    assert main(["plot", *arguments]) == 2
+    assert words in capsys.readouterr().err

@@ -26,7 +26,7 @@ def results(direct: float, aware: float, spread: float, digital: float = 0.97) -
         for name, mean in (("direct", direct), ("hardware_aware", aware))
         for t in (0.0, 3600.0)
     ]
-    return {"name": "r", "accuracy_before_programming": {"digital": digital}, "accuracy_on_chips": rows}
+    return {"name": "r", "evaluated_on": "test", "accuracy_before_programming": {"digital": digital}, "accuracy_on_chips": rows}
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,17 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from attrs import evolve
 
 from ohmlet.errors import ConfigError
-from ohmlet.experiment.checkpoint import Interrupted
+from ohmlet.experiment.checkpoint import Interrupted, whole
 from ohmlet.experiment.optimizers import SGD
 from ohmlet.experiment.progress import Quiet, Stage
+from ohmlet.experiment.report import table
 from ohmlet.experiment.run import Run
 from ohmlet.experiment.schema import Evaluation, Experiment, Phase, Training
 from ohmlet.hooks import hookimpl, manager
@@ -74,7 +76,9 @@ def test_results_hold_every_cell_with_mean_and_spread_of_its_instances(finished:
 
 def test_results_hold_no_times_of_day_and_no_paths(finished: Path) -> None:
     results = json.loads(text_of(finished))
-    assert set(results) == {"schema", "ohmlet", "name", "seed", "test_samples", "accuracy_before_programming", "accuracy_on_chips"}
+    assert set(results) == {
+        "schema", "ohmlet", "name", "seed", "evaluated_on", "samples", "accuracy_before_programming", "accuracy_on_chips",
+    }  # fmt: skip
     assert str(finished) not in text_of(finished)
 
 
@@ -182,7 +186,7 @@ def test_hook_ohmlet_run_finished_and_ohmlet_report_sections(small: Experiment, 
 
         @hookimpl
         def ohmlet_report_sections(self, run: Run) -> list[tuple[str, str]]:
-            return [("Energy", f"{run.results['test_samples']} samples cost nothing")]
+            return [("Energy", f"{run.results['samples']} samples cost nothing")]
 
     quick = evolve(small, training=Training(digital=Phase(epochs=1)), evaluation=Evaluation(instances=1, times=(1.0,)))
     listener = Listener()
@@ -193,3 +197,77 @@ def test_hook_ohmlet_run_finished_and_ohmlet_report_sections(small: Experiment, 
         manager().unregister(listener)
     assert seen == [f"small accuracy_before_programming {tmp_path.name}"]
     assert "## Energy\n\n180 samples cost nothing" in (tmp_path / "report.md").read_text()
+
+
+def direct_rows(results: dict[str, Any]) -> list[Any]:
+    return [row["instances"] for row in results["accuracy_on_chips"] if row["training"] == "direct"]
+
+
+def test_direct_mapping_meets_neither_clip_nor_noise_of_hardware_aware_training(small: Experiment, tmp_path: Path) -> None:
+    """Its weights are the digitally trained ones, whatever `hardware.tile.training` says."""
+    quick = evolve(small, training=Training(digital=Phase(epochs=1)), evaluation=Evaluation(instances=3, times=(1.0,)))
+    harsh = {"modifier": {"type": "add_normal", "std": 0.3}, "clip": {"type": "layer_gaussian", "sigma": 0.1}}
+    clipped = evolve(quick, hardware=quick.hardware.override({"tile.training": harsh}))
+    bare = evolve(quick, hardware=quick.hardware.override({"tile.training": {}}))
+    assert direct_rows(Run(clipped, tmp_path / "clipped", Quiet())()) == direct_rows(Run(bare, tmp_path / "bare", Quiet())())
+
+
+def test_a_run_on_validation_samples_evaluates_these_and_trains_on_neither(small: Experiment, tmp_path: Path) -> None:
+    quick = {
+        "training": {"digital": {"epochs": 1}},
+        "evaluation": {"instances": 2, "times": [1], "on": "validation"},
+        "data": {"type": "digits", "test_fraction": 0.5, "validation_fraction": 0.25},
+    }
+    seen: list[int] = []
+
+    class Counting(Quiet):
+        @contextmanager
+        def stage(self, name: str, total: int, done: int = 0) -> Iterator[Stage]:
+            seen.append(total)
+            yield Stage()
+
+    results = Run(Experiment.parse({**small.to_plain(), **quick}), tmp_path, Counting())()
+    assert (results["evaluated_on"], results["samples"]) == ("validation", 450)
+    assert seen[0] == -(-449 // 32)
+    assert "validation accuracy in %" in table(results).title  # type: ignore[operator]
+
+
+def test_validation_samples_are_asked_for_where_there_are_none(small: Experiment, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"evaluation\.on is 'validation', but the data keep no samples for it: set data\.validation_fraction"
+    ):
+        Run(evolve(small, evaluation=Evaluation(on="validation")), tmp_path, Quiet())()
+
+
+def test_a_finished_run_is_not_run_again_and_one_with_other_settings_is_not_mistaken_for_it(
+    small: Experiment, finished: Path, tmp_path: Path
+) -> None:
+    class Untouched(Quiet):
+        def stage(self, name: str, total: int, done: int = 0) -> Any:
+            raise AssertionError(name)
+
+    assert Run.finished(small, finished, Untouched()) == json.loads(text_of(finished))
+    with pytest.raises(ConfigError, match="holds the results of other settings"):
+        Run.finished(evolve(small, seed=9), finished, Quiet())
+    with pytest.raises(Interrupted):
+        Run.finished(small, tmp_path, StopAt("digital training", 3))
+    Run.finished(small, tmp_path, Quiet())
+    assert text_of(tmp_path) == text_of(finished)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text("old")
+
+    def interrupted() -> None:
+        with whole(path) as new:
+            new.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("results.json", "old")]
+    with whole(path) as new:
+        new.write_text("new")
+        assert path.read_text() == "old"
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("results.json", "new")]

@@ -9,6 +9,7 @@ import pytest
 
 from ohmlet.config import files
 from ohmlet.errors import ConfigError
+from ohmlet.experiment.comparison import load
 from ohmlet.experiment.schema import Experiment
 from tests.experiment.conftest import SMALL
 
@@ -17,7 +18,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
 def test_every_example_is_valid(path: Path) -> None:
-    assert Experiment.load(path).name == path.stem
+    assert load(path).name == path.stem
 
 
 @pytest.mark.parametrize("form", ["yaml", "toml", "json"])
@@ -47,6 +48,8 @@ def test_an_empty_experiment_is_complete() -> None:
             r"unknown key 'nose_model', did you mean 'noise_model'\?",
         ),
         ({"name": "../up"}, r"'name' becomes a folder, so it cannot be '../up'"),
+        ({"data": {"type": "digits", "test_fraction": 0.5, "validation_fraction": 0.5}}, r"0.5 and .* 0.5 leave nothing to train on"),
+        ({"evaluation": {"on": "train"}}, r"'on' must be one of test, validation|'train'"),
         ({"schema": 7}, r"written for schema 7, and this Ohmlet reads schema 1"),
         ({"training": {}, "evaluation": {"direct": False}}, r"nothing to evaluate"),
         ({"hardware": "pcm_inferense"}, r"unknown preset 'pcm_inferense'; did you mean 'pcm_inference'\?"),
@@ -99,3 +102,40 @@ def test_a_cnn_refuses_data_that_are_no_images() -> None:
     x, y = torch.zeros(4, 9), torch.tensor([0, 1, 0, 1])
     with pytest.raises(ConfigError, match=r"a cnn of 2 convolutions needs images .* got \(9,\)"):
         CNN().build(Split(x, y, x, y), Imports())
+
+
+def test_validation_images_are_taken_from_the_training_images() -> None:
+    import torch
+
+    from ohmlet.experiment.data import Digits
+    from ohmlet.experiment.imports import Imports
+
+    without, kept = Digits().load(Imports()), Digits(validation_fraction=0.3).load(Imports())
+    assert without.validation_x is None
+    assert torch.equal(without.test_x, kept.test_x)
+    assert kept.validation_x is not None
+    assert kept.validation_y is not None
+    assert torch.equal(torch.cat((kept.validation_x, kept.train_x)), without.train_x)
+    assert torch.equal(torch.cat((kept.validation_y, kept.train_y)), without.train_y)
+    assert len(kept.validation_x) == round(1797 * 0.5) - round(1797 * 0.2)
+
+
+def test_own_data_may_have_validation_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from ohmlet.experiment.data import ImportedData
+    from ohmlet.experiment.imports import Imports
+
+    (tmp_path / "own_data.py").write_text(
+        "import torch\n\n"
+        "def six(labels=3):\n    x, y = torch.zeros(3, 2), torch.tensor([0, 1, 0])\n"
+        "    return x, y, x, y, x + 1, torch.arange(labels)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    split = ImportedData(function="own_data:six").load(Imports(True))
+    x, y = split.evaluated("validation")
+    assert torch.equal(x, torch.ones(3, 2))
+    assert y.tolist() == [0, 1, 2]
+    assert split.classes == 3
+    with pytest.raises(ConfigError, match=r"validation_x \(3, 2\) needs as many labels"):
+        ImportedData(function="own_data:six", arguments={"labels": 4}).load(Imports(True))

@@ -31,12 +31,13 @@ def _file(path: str, changes: Sequence[str]) -> int:
     from ohmlet.config.analog import AnalogConfig
     from ohmlet.config.dotted import assignment, with_paths
     from ohmlet.errors import ConfigError
-    from ohmlet.experiment.schema import Experiment, is_experiment
+    from ohmlet.experiment.comparison import parsed
+    from ohmlet.experiment.schema import is_experiment
     from ohmlet.hooks import hooks
 
     content = with_paths(files.read(path), dict(assignment(change) for change in changes))
     try:
-        config = Experiment.parse(content, path).hardware if is_experiment(content) else AnalogConfig.parse(content, path)
+        config = parsed(content, path).hardware if is_experiment(content) else AnalogConfig.parse(content, path)
     except ConfigError as error:
         problems = list(error.problems)
     else:

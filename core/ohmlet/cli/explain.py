@@ -18,18 +18,27 @@ settings = click.option(
 @click.argument("config")
 @settings
 def explain_command(config: str, changes: Sequence[str]) -> None:
-    """Print CONFIG (a file, an experiment's file, or a preset's name) as equations with its values and units."""
+    """Print CONFIG (a file, an experiment's file, or a preset's name) as equations with its values and units.
+
+    Of a comparison, every variant is printed.
+    """
     from ohmlet.config import files
     from ohmlet.config.analog import AnalogConfig, load_config
     from ohmlet.config.dotted import assignment, with_paths
-    from ohmlet.experiment.schema import Experiment, is_experiment
+    from ohmlet.experiment.comparison import Comparison, load
+    from ohmlet.experiment.schema import is_experiment
     from ohmlet.explanation import explain
 
     paths = dict(assignment(change) for change in changes)
     if Path(config).suffix:
         content = files.read(config)
         if is_experiment(content):
-            click.echo(explain(Experiment.load(config, paths).hardware))
+            experiment = load(config, paths)
+            if not isinstance(experiment, Comparison):
+                click.echo(explain(experiment.hardware))
+                return
+            for variant in experiment.compare:
+                click.echo(f"variant {variant}\n{explain(experiment.of(variant))}\n")
             return
         click.echo(explain(AnalogConfig.parse(with_paths(content, paths), config)))
         return

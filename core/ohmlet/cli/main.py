@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "ohmlet.cli.check:check",
     "explain": "ohmlet.cli.explain:explain_command",
     "list": "ohmlet.cli.list:list_command",
+    "plot": "ohmlet.cli.plot:plot_command",
     "run": "ohmlet.cli.run:run_command",
     "show": "ohmlet.cli.show:show",
 }

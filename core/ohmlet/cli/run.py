@@ -22,33 +22,42 @@ __all__ = ["run_command"]
 @click.option("--allow-import", is_flag=True, help="Let the file name functions of your own, which are imported and run.")
 @click.option("--quiet", is_flag=True, help="No progress, only the table.")
 def run_command(file: str, out: str | None, changes: Sequence[str], resume: bool, fresh: bool, allow_import: bool, quiet: bool) -> int:
-    """Run the experiment in FILE: train, program chips, let them drift, evaluate.
+    """Run the experiment in FILE: train, program chips, let them drift, evaluate; or train in memory and compare.
 
-    Writes results.json, the resolved experiment.yaml, accuracy.png and report.md into the output folder. Ctrl-C leaves a checkpoint,
+    Writes results.json, the resolved experiment.yaml, a plot and report.md into the output folder. Ctrl-C leaves a checkpoint,
     from which the same command goes on. The same file and seed give the same results.json.
     """
     from rich.console import Console
 
     from ohmlet.config.dotted import assignment
     from ohmlet.errors import ConfigError
-    from ohmlet.experiment.schema import Experiment
+    from ohmlet.experiment.comparison import Comparison, load
 
     if resume and fresh:
         raise click.UsageError("--resume and --fresh exclude each other")
-    experiment = Experiment.load(file, dict(assignment(change) for change in changes))
+    experiment = load(file, dict(assignment(change) for change in changes))
     folder = Path(out) if out else Path("runs") / experiment.name
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--out {folder} is a file, and results need a folder")
     console = Console()
     if not quiet:
-        console.print(f"{experiment.name}: seed {experiment.seed}, results go to {folder}", highlight=False)
+        seeds = f"seeds {', '.join(map(str, experiment.seeds))}" if isinstance(experiment, Comparison) else f"seed {experiment.seed}"
+        console.print(f"{experiment.name}: {seeds}, results go to {folder}", highlight=False)
 
+    from ohmlet.experiment import comparison_report, report
     from ohmlet.experiment.checkpoint import Interrupted
+    from ohmlet.experiment.comparison_run import ComparisonRun
     from ohmlet.experiment.progress import Bars, Quiet
-    from ohmlet.experiment.report import table, verdicts
     from ohmlet.experiment.run import Run
 
-    run = Run(experiment, folder, Quiet() if quiet else Bars(console), allow_import=allow_import, fresh=fresh)
+    bars, options = Quiet() if quiet else Bars(console), {"allow_import": allow_import, "fresh": fresh}
+    run: Run | ComparisonRun
+    if isinstance(experiment, Comparison):
+        run = ComparisonRun(experiment, folder, bars, **options)
+        table, words, plot = comparison_report.table, comparison_report.notes, "learning_curves.png"
+    else:
+        run = Run(experiment, folder, bars, **options)
+        table, words, plot = report.table, report.verdicts, "accuracy.png"
     if resume and not run.resumed:
         raise ConfigError(f"{folder} holds no interrupted run to resume")
     if run.resumed and not quiet:
@@ -61,10 +70,10 @@ def run_command(file: str, out: str | None, changes: Sequence[str], resume: bool
         console.print(f"stopped; resume with: {shlex.join(again)}", highlight=False, soft_wrap=True)
         return 130
     console.print(table(results))
-    for line in verdicts(results):
+    for line in words(results):
         console.print(f"  {line}", highlight=False, soft_wrap=True)
     console.print(
-        f"written: {', '.join(str(folder / name) for name in ('results.json', 'experiment.yaml', 'accuracy.png', 'report.md'))}",
+        f"written: {', '.join(str(folder / name) for name in ('results.json', 'experiment.yaml', plot, 'report.md'))}",
         highlight=False,
         soft_wrap=True,
     )

@@ -14,7 +14,19 @@ import torch
 
 from ohmlet.errors import ConfigError
 
-__all__ = ["Checkpoint", "Interrupted", "Stopper"]
+__all__ = ["Checkpoint", "Interrupted", "Stopper", "whole"]
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[Path]:
+    """Yield a path beside this one to write to, which takes its place at the end; after an error or Ctrl-C nothing is left of it."""
+    path = Path(path)
+    new = path.with_name(f"{path.stem}.new{path.suffix}")
+    try:
+        yield new
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 class Interrupted(Exception):  # noqa: N818 - a request of the user, not an error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from ohmlet.experiment.checkpoint import whole
 from ohmlet.hooks import hooks
 from ohmlet.units import spoken
 
@@ -40,7 +41,7 @@ def table(results: dict[str, Any]) -> Table:
     lines = lines_of(results)
     times = [row["time_s"] for row in next(iter(lines.values()))]
     instances = len(results["accuracy_on_chips"][0]["instances"])
-    title = f"test accuracy in %, mean±spread of {instances} chips; comp.: drift compensated"
+    title = f"{results['evaluated_on']} accuracy in %, mean±spread of {instances} chips; comp.: drift compensated"
     made = Table(title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left", header_style="bold")
     made.add_column("")
     made.add_column("comp.")
@@ -90,7 +91,7 @@ def draw(results: dict[str, Any], path: Any) -> None:
 
     lines = lines_of(results)
     variants = list(dict.fromkeys(variant for variant, _, _ in lines))
-    figure = Figure(figsize=(1.5 + 4.2 * len(variants), 4.2), layout="constrained")
+    figure = Figure(figsize=(1.5 + 4.2 * len(variants), 4.7), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(variants), sharey=True, squeeze=False)[0]
     colours = {"direct": "tab:orange", "hardware_aware": "tab:blue"}
@@ -118,8 +119,8 @@ def draw(results: dict[str, Any], path: Any) -> None:
         axis.set_title(variant)
         axis.set_xlabel("time after the first read-out")
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("test accuracy in %")
-    axes[-1].legend(fontsize="small", loc="lower left")
+    axes[0].set_ylabel(f"{results['evaluated_on']} accuracy in %")
+    figure.legend(*axes[-1].get_legend_handles_labels(), fontsize="small", loc="outside lower center", ncols=2 if len(variants) == 1 else 3)
     figure.suptitle(
         f"{results['name']}: {len(results['accuracy_on_chips'][0]['instances'])} chip instances, error bars one standard deviation"
     )
@@ -129,8 +130,8 @@ def draw(results: dict[str, Any], path: Any) -> None:
 def write_report(run: Run) -> None:
     """Write results.json, accuracy.png and report.md into the run's folder."""
     results, folder = run.results, run.folder
-    (folder / "results.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    draw(results, folder / "accuracy.png")
+    with whole(folder / "accuracy.png") as path:
+        draw(results, path)
     head = ["hardware", "training", "drift compensation"]
     lines = lines_of(results)
     times = [spoken(row["time_s"]) for row in next(iter(lines.values()))]
@@ -147,4 +148,8 @@ def write_report(run: Run) -> None:
     for sections in hooks().ohmlet_report_sections(run=run):
         for title, body in sections:
             text += [f"## {title}", "", body, ""]
-    (folder / "report.md").write_text("\n".join(text), encoding="utf-8")
+    with whole(folder / "report.md") as path:
+        path.write_text("\n".join(text), encoding="utf-8")
+    # Last, since a folder with results is a finished one.
+    with whole(folder / "results.json") as path:
+        path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +16,8 @@ from torch import nn
 import ohmlet
 from ohmlet.chip import program
 from ohmlet.config import files
-from ohmlet.conversion import convert, retarget
-from ohmlet.errors import UnprogrammedWarning
+from ohmlet.conversion import analog_layers, convert, retarget
+from ohmlet.errors import ConfigError, UnprogrammedWarning
 from ohmlet.experiment.checkpoint import Checkpoint, Interrupted, Stopper
 from ohmlet.experiment.data import Split
 from ohmlet.experiment.imports import Imports
@@ -33,9 +34,10 @@ __all__ = ["Run", "batches"]
 MASK = 2**63 - 1
 
 
-def batches(split: Split, size: int = 512) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Return the test samples in batches."""
-    return [(split.test_x[i : i + size], split.test_y[i : i + size]) for i in range(0, len(split.test_x), size)]
+def batches(split: Split, size: int = 512, on: str = "test") -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return the test or the validation samples in batches."""
+    x, y = split.evaluated(on)
+    return [(x[i : i + size], y[i : i + size]) for i in range(0, len(x), size)]
 
 
 class Run:
@@ -69,6 +71,21 @@ class Run:
         hooks().ohmlet_run_finished(run=self)
         return self.results
 
+    @classmethod
+    def finished(cls, experiment: Experiment, folder: Path, progress: Quiet | Bars) -> dict[str, Any]:
+        """Return the results of an experiment, from its folder if they are there, else by running what is left of it.
+
+        For studies of many runs. Raises Interrupted, with a checkpoint written, when the user stops it, ConfigError when the folder
+        holds a run with other settings.
+        """
+        results, settings = folder / "results.json", folder / "experiment.yaml"
+        if results.exists():
+            if Experiment.load(settings) != experiment:
+                raise ConfigError(f"{folder} holds the results of other settings; choose another folder, or delete this one")
+            found: dict[str, Any] = json.loads(results.read_text("utf-8"))
+            return found
+        return cls(experiment, folder, progress)()
+
     def save(self) -> None:
         """Write the checkpoint."""
         self.checkpoint.save(self.state)
@@ -76,12 +93,13 @@ class Run:
     def _run(self, stopper: Stopper) -> None:
         e = self.experiment
         split = e.data.load(self.imports)
+        evaluated = split.evaluated(e.evaluation.on)
         torch.manual_seed(e.seed)
         digital = e.model.build(split, self.imports)
         digital_accuracy = self._school("digital", digital, split, stopper)
         models, trained = {}, {"digital": digital_accuracy}
         if e.evaluation.direct:
-            models["direct"] = self._converted(digital)
+            models["direct"] = _untrained(self._converted(digital))
         if e.training.hardware_aware is not None:
             aware = self._converted(digital)
             trained["hardware_aware"] = self._school("hardware_aware", aware, split, stopper)
@@ -92,10 +110,13 @@ class Run:
             "ohmlet": ohmlet.__version__,
             "name": e.name,
             "seed": e.seed,
-            "test_samples": len(split.test_x),
+            "evaluated_on": e.evaluation.on,
+            "samples": len(evaluated[1]),
             "accuracy_before_programming": trained,
             "accuracy_on_chips": rows,
         }
+        if "programming" in self.state:
+            self.results["programming"] = self.state["programming"]
 
     def _converted(self, digital: nn.Module) -> nn.Module:
         e = self.experiment
@@ -110,8 +131,8 @@ class Run:
             train(model, split, settings, self.experiment.seed, phase, state, self.save, stopper, stage)
             if "accuracy" not in state:
                 with _unprogrammed_on_purpose():
-                    state["accuracy"] = accuracy(model, split.test_x, split.test_y)
-            stage.note(f"test accuracy {100 * state['accuracy']:.1f} %")
+                    state["accuracy"] = accuracy(model, *split.evaluated(self.experiment.evaluation.on))
+            stage.note(f"{self.experiment.evaluation.on} accuracy {100 * state['accuracy']:.1f} %")
         return float(state["accuracy"])
 
     def _evaluate(self, models: dict[str, nn.Module], split: Split, stopper: Stopper) -> list[dict[str, Any]]:
@@ -119,7 +140,7 @@ class Run:
         compensated = (True, False) if ev.uncompensated else (True,)
         done: dict[str, list[float]] = self.state.setdefault("evaluation", {})
         cells = [(v, m, c, t) for v in ev.variants for m in models for c in compensated for t in ev.times]
-        test = batches(split)
+        samples = batches(split, on=ev.on)
         chips: dict[tuple[str, str], Any] = {}
         rows: list[dict[str, Any]] = []
         with self.progress.stage("evaluating chips", len(cells), len(done)) as stage:
@@ -131,7 +152,7 @@ class Run:
                         self.save()
                         chips = {(variant, method): self._chip(variant, method, models[method])}
                     view = chips[variant, method].at(time, compensated=compensate)
-                    done[label] = view.accuracy(test).tolist()
+                    done[label] = view.accuracy(samples).tolist()
                     stage.advance()
                 values = torch.tensor(done[label], dtype=torch.float64)
                 mean, std = float(values.mean()), float(values.std()) if len(values) > 1 else 0.0
@@ -155,7 +176,20 @@ class Run:
         model = copy.deepcopy(model)
         if changes:
             retarget(model, changes)
-        return program(model, self.experiment.evaluation.instances, seed=key(self.experiment.seed, "chips", variant) & MASK)
+        ev = self.experiment.evaluation
+        seed = key(self.experiment.seed, "chips", variant) & MASK
+        chip = program(model, ev.instances, seed=seed, write=ev.write, faults=ev.faults)
+        if chip.report is not None:
+            self.state.setdefault("programming", {})[f"{variant}|{method}"] = chip.report.to_plain()
+        return chip
+
+
+def _untrained(model: nn.Module) -> nn.Module:
+    """Return a converted model without the settings of hardware-aware training: its clip would change weights that never met it."""
+    for layer in analog_layers(model, "direct mapping").values():
+        if hasattr(layer.config.tile, "training"):
+            layer.retarget(layer.config.override({"tile.training": {}}))
+    return model
 
 
 @contextmanager

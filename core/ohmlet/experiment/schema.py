@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
 
+from ohmlet.chip import Faults, WriteVerify
 from ohmlet.config import files
 from ohmlet.config.analog import SCHEMA, AnalogConfig
 from ohmlet.config.dotted import with_paths
@@ -28,7 +30,18 @@ class Phase:
     epochs: int = integer(20, "passes over the training data", ge=0)
     batch_size: int = integer(32, "samples per step", ge=1)
     optimizer: Optimizer = part(Optimizer, "update rule of the parameters", "sgd")
-    schedule: str = one_of("cosine", ("constant", "cosine"), "of the learning rate over the phase; cosine falls to zero")
+    schedule: str = one_of(
+        "cosine",
+        ("constant", "cosine", "halved"),
+        "of the learning rate over the phase; cosine falls to zero, halved is halved after 50 % and again after 80 % of the epochs",
+    )
+
+    def rate(self, step: int, per_epoch: int) -> float:
+        """Return the learning rate of a step, of `per_epoch` steps an epoch."""
+        if self.schedule == "cosine":
+            return self.optimizer.lr * 0.5 * (1 + math.cos(math.pi * step / (self.epochs * per_epoch)))
+        done = step // per_epoch / self.epochs
+        return self.optimizer.lr * (0.5 ** ((done >= 0.5) + (done >= 0.8)) if self.schedule == "halved" else 1.0)
 
 
 @frozen(kw_only=True)
@@ -61,6 +74,9 @@ class Evaluation:
         hash=False,
         metadata={"doc": "name -> dotted changes to the hardware, such as {tile.noise_model.prog_noise_scale: 4}"},
     )
+    write: WriteVerify | None = part(WriteVerify | None, "closed-loop programming; left out, each device is written once", None)
+    faults: Faults | None = part(Faults | None, "stuck devices", None)
+    on: str = one_of("test", ("test", "validation"), "samples that accuracies are taken on; validation is for choosing settings")
     direct: bool = boolean(True, "also map the digitally trained weights without hardware-aware training")
     uncompensated: bool = boolean(True, "also evaluate without drift compensation")
 
@@ -98,17 +114,7 @@ class Experiment:
     @classmethod
     def prepare_plain(cls, value: Any) -> Any:
         """Check and take out the schema's version."""
-        if not isinstance(value, Mapping):
-            raise TypeError(
-                f"expected a mapping (name, seed, threads, data, model, training, hardware, evaluation), got {shortened(value)}"
-            )
-        value = dict(value)
-        schema = value.pop("schema", SCHEMA)
-        if schema != SCHEMA or isinstance(schema, bool):
-            raise TypeError(
-                f"this experiment is written for schema {schema!r}, and this Ohmlet reads schema {SCHEMA}; install the matching version"
-            )
-        return value
+        return prepared(value, "name, seed, threads, data, model, training, hardware, evaluation")
 
     @classmethod
     def parse(cls, value: Any, path: str = "experiment") -> Experiment:
@@ -125,6 +131,19 @@ class Experiment:
         return {"schema": SCHEMA, **plain(self)}
 
 
+def prepared(value: Any, keys: str) -> dict[str, Any]:
+    """Return a file's content without its schema's version, which is checked."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"expected a mapping ({keys}), got {shortened(value)}")
+    content: dict[str, Any] = dict(value)
+    schema = content.pop("schema", SCHEMA)
+    if schema != SCHEMA or isinstance(schema, bool):
+        raise TypeError(
+            f"this experiment is written for schema {schema!r}, and this Ohmlet reads schema {SCHEMA}; install the matching version"
+        )
+    return content
+
+
 def is_experiment(content: Mapping[str, Any]) -> bool:
     """Whether a file's content is an experiment rather than a bare analog config."""
-    return bool({"data", "model", "training", "hardware", "evaluation"} & content.keys())
+    return bool({"data", "model", "training", "hardware", "evaluation", "compare"} & content.keys())

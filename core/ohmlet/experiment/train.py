@@ -14,6 +14,8 @@ from ohmlet.experiment.checkpoint import Interrupted, Stopper
 from ohmlet.experiment.data import Split
 from ohmlet.experiment.progress import Stage
 from ohmlet.experiment.schema import Phase
+from ohmlet.nn import AnalogLayer
+from ohmlet.optim import attach
 from ohmlet_kernels.noise import key
 
 __all__ = ["accuracy", "train"]
@@ -48,14 +50,21 @@ def train(
     save: Callable[[], None],
     stopper: Stopper,
     stage: Stage,
+    *,
+    place: str | None = None,
+    after_epoch: Callable[[], None] | None = None,
 ) -> None:
     """Train a model in place from where `state` stands, keeping `state` current; raises Interrupted after saving when asked to stop.
 
-    `state` holds plain values and tensors: step, model, optimizer, torch's generator.
+    `state` holds plain values and tensors: step, model, optimizer, torch's generator. `place` is where the settings stand in the file,
+    training.`phase` unless given; `after_epoch` is called after each epoch.
     """
     per_epoch = math.ceil(len(split.train_x) / settings.batch_size)
     total = settings.epochs * per_epoch
     optimizer = settings.optimizer.build(model.parameters())
+    layers = [module for module in model.modules() if isinstance(module, AnalogLayer)]
+    if any(array.in_situ is not None for layer in layers for array in layer.arrays().values()):
+        attach(optimizer, model)
     if state:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -76,13 +85,12 @@ def train(
             shuffled = order(len(split.train_x), seed, phase, epoch)
         some = shuffled[batch * settings.batch_size : (batch + 1) * settings.batch_size]
         for group in optimizer.param_groups:
-            falling = settings.schedule == "cosine"
-            group["lr"] = settings.optimizer.lr * (0.5 * (1 + math.cos(math.pi * step / total)) if falling else 1.0)
+            group["lr"] = settings.rate(step, per_epoch)
         loss = nn.functional.cross_entropy(model(split.train_x[some]), split.train_y[some])
         if not bool(torch.isfinite(loss.detach())):
             raise ConfigError(
                 f"the loss became {float(loss.detach())} at step {step} of {total} of the {phase} training; "
-                f"lower training.{phase}.optimizer.lr"
+                f"lower {place or f'training.{phase}'}.optimizer.lr"
             )
         optimizer.zero_grad()
         loss.backward()
@@ -91,6 +99,8 @@ def train(
         stage.advance()
         if batch == per_epoch - 1:
             stage.note(f"loss {float(loss.detach()):.3f}")
+            if after_epoch is not None:
+                after_epoch()
             if epoch % SAVE_EVERY == SAVE_EVERY - 1:
                 record()
                 save()
