@@ -13,7 +13,7 @@ ONE_THREAD = OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 PYTEST = $(RUN) pytest --durations=15 --durations-min=1
 USABLE = $(shell [ -x .venv/bin/python ] && [ "$$(cat .venv/.ready 2>/dev/null)" = "$$(pwd -P)" ] && echo yes)
 
-.PHONY: help install demo test test-slow lint docs bench reference format clean FORCE
+.PHONY: help install demo test test-slow lint docs bench bench-peers reference format clean FORCE
 
 help:
 	@echo "make demo        install and run the main job: digits on 25 simulated PCM chips"
@@ -22,10 +22,11 @@ help:
 	@echo "make lint        ruff, import-linter and mypy"
 	@echo "make format      let ruff rewrite the sources"
 	@echo "make docs        the documentation, to docs/_build/html"
-	@echo "make bench       times of analog layers beside torch's: ENGINE=<name>"
+	@echo "make bench       times of analog layers beside torch's, and of pulsed updates: ENGINE=<name>"
+	@echo "make bench-peers the same beside other simulators', in an environment of their own: PEERS_PYTHON=python3.12"
 	@echo "make reference   replay another simulator's numbers, one row per case: DIR=<folder> ENGINE=<name> GROUPS=<letters>"
 	@echo "make install     install only, with what tests and examples need"
-	@echo "make clean       delete .venv, caches and builds; results in runs/ stay"
+	@echo "make clean       delete .venv, .venv-peers, caches and builds; results in runs/ stay"
 	@echo "options:         PYTHON=python3.12   JOBS=8   TORCH_INDEX=<package index to take torch from>"
 
 demo: .venv/.examples
@@ -52,6 +53,9 @@ docs: .venv/.docs
 
 bench: .venv/.ready .venv/.dev
 	@NUMBA_NUM_THREADS=1 .venv/bin/python benchmarks/mvm.py $(ENGINE)
+	@NUMBA_NUM_THREADS=1 .venv/bin/python benchmarks/update.py $(ENGINE)
+
+bench-peers: .venv-peers/.ready bench
 
 reference: .venv/.ready .venv/.dev
 	@$(RUN) ohmlet.interop.replay "$(or $(DIR),tests/reference/data)" $(if $(ENGINE),--engine "$(ENGINE)") $(if $(GROUPS),--groups "$(GROUPS)")
@@ -59,7 +63,7 @@ reference: .venv/.ready .venv/.dev
 install: .venv/.dev
 
 clean:
-	rm -rf .venv build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-peers build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find core kernels plugins tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp exists only after its recipe succeeded.
@@ -73,6 +77,15 @@ clean:
 
 .venv/.docs: .venv/.ready pyproject.toml constraints.txt
 	$(call install,docs)
+	@touch $@
+
+# aihwkit's wheel is for CPython 3.12 and for the ABI of one torch; it asks for compilers that a wheel does not need.
+.venv-peers/.ready: Makefile
+	@echo "filling .venv-peers, once: several GB with a CUDA build of torch (TORCH_INDEX=<package index> chooses another)"
+	@$(or $(PEERS_PYTHON),python3.12) -m venv .venv-peers
+	@PIP_NO_INPUT=1 .venv-peers/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)") torch==2.13.0
+	@PIP_NO_INPUT=1 .venv-peers/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: numpy scipy tqdm
+	@PIP_NO_INPUT=1 .venv-peers/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: --no-deps aihwkit==1.2.0
 	@touch $@
 
 comma = ,

@@ -55,6 +55,8 @@ def default(attribute: Attribute[Any]) -> str:
     given: Any = attribute.default
     if given is NOTHING:
         return "required"
+    if isinstance(given, Factory) and given.takes_self:  # type: ignore[arg-type]
+        return "as suits the tile"
     return shown(given.factory() if isinstance(given, Factory) else given)  # type: ignore[arg-type]
 
 
