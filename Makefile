@@ -53,6 +53,7 @@ docs: .venv/.docs
 
 bench: .venv/.ready .venv/.dev
 	@NUMBA_NUM_THREADS=1 .venv/bin/python benchmarks/mvm.py $(ENGINE)
+	@NUMBA_NUM_THREADS=1 .venv/bin/python benchmarks/digits.py $(ENGINE)
 	@NUMBA_NUM_THREADS=1 .venv/bin/python benchmarks/update.py $(ENGINE)
 
 bench-peers: .venv-peers/.ready bench

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from attrs import field, frozen
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -127,7 +129,19 @@ def convert(model: nn.Module, config: Any, rules: Mapping[Any, Any] | None = Non
     if any(isinstance(module, AnalogLayer) for module in model.modules()):
         raise OrderError("this model has analog layers already; ohmlet.retarget(model, config) gives it other hardware")
     parsed, seed = _parsed(rules, config), drawn_seed() if config.seed is None else config.seed
-    given = list((rules or {}).items())
+    with _parameters_kept(model, [config, *(value for _, _, value in parsed if isinstance(value, AnalogConfig))]):
+        rows, made, used = _taken_over(model, config, parsed, list((rules or {}).items()), seed)
+        _refuse(rows, parsed, used, strict)
+    for module in list(model.modules()):
+        _close_bypass(module)
+    _replace(model, made)
+    return Report(made.get(model, model), tuple(rows))
+
+
+def _taken_over(
+    model: nn.Module, config: AnalogConfig, parsed: list[tuple[Any, str, Any]], given: list[tuple[Any, Any]], seed: int
+) -> tuple[list[Row], dict[nn.Module, AnalogLayer], set[int]]:
+    """Return a row for each module, the analog layers that modules are replaced by, and which rules have matched."""
     rows: list[Row] = []
     made: dict[nn.Module, AnalogLayer] = {}
     owners: dict[int, str] = {}
@@ -151,6 +165,7 @@ def convert(model: nn.Module, config: Any, rules: Mapping[Any, Any] | None = Non
             layer = analog.from_digital(module, chosen, name, chosen.seed if chosen.seed is not None else seed)
             made[module] = layer
             tied = [owners.setdefault(id(module._parameters[weight]), name) for weight in analog.weight_names(module)]
+            _refuse_one_weight_in_two_arrays(layer, [other for other in made.values() if other is not layer and other.name in tied])
             reason = parsed[rule[0]][1] if rule else "a crossbar layer"
             reason += "".join(f"; weight tied with {owner}" for owner in dict.fromkeys(tied) if owner != name) + _left_behind(module)
             rows.append(Row(name, label, "analog", reason, shape, layer.size))
@@ -170,11 +185,32 @@ def convert(model: nn.Module, config: Any, rules: Mapping[Any, Any] | None = Non
             rows.append(Row(name, label, "digital", reason, shape))
         if isinstance(module, nn.MultiheadAttention) and module not in made:
             read_by[module.out_proj] = rows[-1]
-    _refuse(rows, parsed, used, strict)
-    for module in list(model.modules()):
-        _close_bypass(module)
-    _replace(model, made)
-    return Report(made.get(model, model), tuple(rows))
+    return rows, made, used
+
+
+@contextmanager
+def _parameters_kept(model: nn.Module, configs: Iterable[AnalogConfig]) -> Iterator[None]:
+    """Give parameters back as they were when a conversion fails: cells that learn show what they hold in them as soon as they are made."""
+    learn = any(hasattr(config.tile, "update_algorithm") for config in configs)
+    before = [(each, each.requires_grad, each.detach().clone()) for each in model.parameters() if learn and not is_lazy(each)]
+    try:
+        yield
+    except BaseException:
+        with torch.no_grad():
+            for parameter, asked, value in before:
+                parameter.copy_(value)
+                parameter.requires_grad_(asked)
+        raise
+
+
+def _refuse_one_weight_in_two_arrays(layer: AnalogLayer, others: Iterable[AnalogLayer]) -> None:
+    """Raise ConversionError for a weight that cells learn and another layer has on crossbars of its own."""
+    for other in others:
+        if layer.held or other.held:
+            raise ConversionError(
+                f"layers '{other.name}' and '{layer.name}' share a weight, and cells that learn in memory cannot be in two crossbars: "
+                "untie them first, or keep one of them digital with a rule"
+            )
 
 
 def _replace(model: nn.Module, made: Mapping[nn.Module, nn.Module]) -> None:

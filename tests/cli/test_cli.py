@@ -72,6 +72,11 @@ def test_show_tells_parameters_with_units_and_source(capsys: Captured) -> None:
     assert "doi:10.1109/ICECS46596.2019.8964852" in out
 
 
+def test_show_tells_what_is_left_out(capsys: Captured) -> None:
+    assert main(["show", "tile", "in_memory"]) == 0
+    assert "noise_model = none " in capsys.readouterr().out
+
+
 def test_show_of_a_preset_tells_status_source_and_the_whole_config(capsys: Captured) -> None:
     assert main(["show", "preset", "pcm_inference"]) == 0
     out = capsys.readouterr().out

@@ -117,7 +117,7 @@ def test_unknown_preset_brings_up_the_nearest(value: Any) -> None:
 
 def test_preset_of_a_part_is_no_config(register: Register) -> None:
     register("mild", plugins.Mild)
-    assert problems(lambda: parse("mild")) == ["preset 'mild' is no whole config @ config"]
+    assert problems(lambda: parse("mild")) == ["preset 'mild' is a noise model, no whole config @ config"]
 
 
 @pytest.mark.parametrize("value", [None, 3, [], [("tile", "ideal")], True, 1.5])

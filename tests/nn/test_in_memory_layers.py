@@ -96,15 +96,21 @@ def test_inputs_get_the_gradient_of_the_weights_that_were_read() -> None:
     torch.testing.assert_close(gradients[1], gradients[0], atol=1e-6, rtol=1e-5)
 
 
-def test_weights_that_devices_cannot_hold_are_told() -> None:
+@pytest.mark.parametrize(
+    ("scales", "factor", "remedy"),
+    [("columnwise", 1.0, "lower mapping.omega"), ("none", 6.0, "give smaller initial weights, or set mapping.scales to columnwise")],
+)
+def test_weights_that_devices_cannot_hold_are_told(scales: str, factor: float, remedy: str) -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(40, 30))
-    with pytest.warns(UserWarning, match=r"hold [78].% of the weights.*omega"):
+    model: Any = nn.Sequential(nn.Linear(40, 30))
+    with torch.no_grad():
+        model[0].weight.mul_(factor)
+    with pytest.warns(UserWarning, match=rf"hold [78].% of the weights.*{remedy}"):
         ohmlet.convert(
             model,
             {
                 "tile": {"type": "in_memory", "update_algorithm": {"type": "sgd", "device": "constant_step"}},
-                "mapping": {"scales": "columnwise"},
+                "mapping": {"scales": scales},
             },
         )
 

@@ -90,6 +90,38 @@ def test_weights_on_the_meta_device_are_refused() -> None:
         ohmlet.convert(model, CONFIG)
 
 
+def test_a_conversion_that_fails_leaves_weights_as_they_were() -> None:
+    """Cells take what they can hold of the first layer's weights before the second layer is refused."""
+    torch.manual_seed(0)
+    model: Any = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 3))
+    with torch.no_grad():
+        model[0].weight.mul_(9)
+        model[1].weight[0, 0] = float("nan")
+    before = model[0].weight.detach().clone()
+    with pytest.warns(UserWarning, match="layer '0' hold"), pytest.raises(ConversionError, match="not finite"):
+        ohmlet.convert(model, CONFIG)
+    assert torch.equal(model[0].weight, before)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_weight_in_two_crossbars_is_refused() -> None:
+    model: Any = nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 5))
+    model[1].weight = model[0].weight
+    with pytest.raises(ConversionError, match="layers '0' and '1' share a weight, and cells that learn in memory cannot be in two"):
+        ohmlet.convert(model, CONFIG)
+    ohmlet.convert(model, CONFIG, {"1": "digital"})
+    assert model[1].weight is model[0].weight
+
+
+@pytest.mark.parametrize("kind", ["learned", "fixed"])
+def test_input_ranges_are_calibrated(kind: str) -> None:
+    tile = CONFIG["tile"] | {"forward": {"input_range": kind}}
+    model = network({"tile": tile, "seed": 3})
+    assert ohmlet.calibrate(model, [X], quantile=1.0, exact=True).rows[0].after == float(X.abs().max())
+    assert float(model[0].array.crossbars[0].full_scale()) == pytest.approx(float(X.abs().max()))
+    trained(model)
+
+
 def test_seeds_make_devices() -> None:
     first, again, other = network(), network(), network(CONFIG | {"seed": 4})
     for name, value in first.state_dict().items():

@@ -68,6 +68,8 @@ class TestConventions:
     def test_steps_and_spreads_in_other_units_are_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"dw_min = 20 is a step of more than the range of weights \[-0\.6, 0\.6\]"):
             spec_of({"type": "constant_step", "dw_min": 20.0})
+        with pytest.raises(ConfigError, match=r"lifetime = 0\.5 mini-batches loses every weight after each"):
+            spec_of({"type": "constant_step", "lifetime": 0.5})
         for name in ("dw_min_dtod", "dw_min_std", "w_max_dtod", "w_min_dtod"):
             with pytest.raises(ConfigError, match=rf"{name} = 30 is a spread of 3000%: spreads are fractions of the mean, 0\.3 for 30 %"):
                 spec_of({"type": "constant_step", name: 30.0})

@@ -4,4 +4,4 @@ from ohmlet.cells.array import CellArray, DeviceArray, PulsedArray
 from ohmlet.cells.build import build_array
 from ohmlet.cells.endurance import PulseReport, pulse_report
 
-__all__ = ["CellArray", "DeviceArray", "PulsedArray", "PulseReport", "build_array", "pulse_report"]
+__all__ = ["CellArray", "DeviceArray", "PulseReport", "PulsedArray", "build_array", "pulse_report"]

@@ -30,8 +30,8 @@ def show(kind: str, name: str) -> None:
             continue
         default = attribute.default
         if isinstance(default, Factory):  # type: ignore[arg-type]
-            made = default.factory() if not default.takes_self else None
-            default = getattr(made, "type_name", None) or (known_name(made) if made is not None else "computed")
+            made = default.factory() if not default.takes_self else "computed"
+            default = made if made is None or made == "computed" else getattr(made, "type_name", None) or known_name(made)
         unit = attribute.metadata.get("unit", "1")
         value = "required" if default is NOTHING else ("none" if default is None else default)
         words = f"  {attribute.name} = {value}" + (f" {unit}" if unit != "1" else "")

@@ -107,7 +107,9 @@ class AnalogConfig:
         if isinstance(value.get("preset"), str):
             given = preset_of(value["preset"], "config")
             if not isinstance(given, AnyMapping | AnalogConfig):
-                raise TypeError(f"preset '{value['preset']}' is no whole config")
+                kind = registry("preset").get(value["preset"]).gives
+                words = f"; for training in memory write ohmlet.build(device='{value['preset']}')" if kind == "device" else ""
+                raise TypeError(f"preset '{value['preset']}' is a {kind.replace('_', ' ')}, no whole config{words}")
             value = merged(plain(given), value)
         if isinstance(value.get("mapping"), AnyMapping) and "scales" not in value["mapping"]:
             value["mapping"] = {"scales": _scales_for(value.get("tile")), **value["mapping"]}

@@ -226,7 +226,7 @@ class AnalogArray(nn.Module):
             return None
         if not _plain(x) or (bias is not None and not _plain(bias)) or self.log_scales is not None or _hooked(self):
             return None
-        crossbar = self.crossbars[0]
+        crossbar = in_situ.crossbars()[0]
         affine = getattr(crossbar, "affine", None)
         if affine is None or _hooked(crossbar):
             return None
@@ -235,7 +235,7 @@ class AnalogArray(nn.Module):
             return None
         in_situ.check(self.name)
         ordinals, path = self._ordinals(len(x))
-        y: Tensor = compute(Stream(self.keys[0, 0], ordinals, self.steps, path))
+        y: Tensor = compute(Stream(self.keys.select(0, 0).select(0, 0), ordinals, self.steps, path))
         return y
 
     def call(self, rows: int, weight: Tensor, bias: Tensor | None) -> Call:

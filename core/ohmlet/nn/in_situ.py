@@ -194,10 +194,15 @@ class InSitu(nn.Module):
         slope = float((wanted * reached).sum()) / square
         error = float((reached - slope * wanted).square().mean() / square) ** 0.5
         if slope + 2 * error < HELD:
+            remedy = (
+                "give smaller initial weights, or set mapping.scales to columnwise and mapping.omega to the part of the range to use"
+                if self.mapping.scales == "none"
+                else "lower mapping.omega, the largest normalised weight after scaling, or give smaller initial weights with "
+                "mapping.scales none"
+            )
             warnings.warn(
                 f"the devices of layer '{name}' hold {slope:.0%} of the weights that they were given, which reach "
-                f"{float(wanted.abs().max()):.3g}: their bounds cannot hold more; lower mapping.omega, the largest normalised weight after "
-                "scaling, or give smaller initial weights with mapping.scales none",
+                f"{float(wanted.abs().max()):.3g}: their bounds cannot hold more; {remedy}",
                 stacklevel=2,
             )
 

@@ -43,7 +43,7 @@ _changes = 0
 
 
 def _note_change() -> None:
-    global _changes  # noqa: PLW0603
+    global _changes
     _changes += 1
 
 
@@ -251,7 +251,9 @@ class AnalogLayer(nn.Module):
     def product(self, x: Tensor) -> Tensor:
         """Return y [..., out] of vectors x [..., in], for layers with one matrix; the sizes after the batch are positions."""
         array = self.array
-        if x.ndim == 2 and len(x) and torch.is_grad_enabled() and not (torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")):
+        # Compiled graphs take the long way, and no conditions on sizes with them.
+        usual = not torch.compiler.is_compiling() and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+        if usual and x.ndim == 2 and len(x):
             made = array.at_once(x, self.bias)
             if made is not None:
                 return made

@@ -22,7 +22,7 @@ def watched(optimizer: torch.optim.Optimizer) -> list[tuple[AnalogLayer, AnalogA
     seen = (changes(), [id(each) for group in groups for each in group["params"]])
     known = _known.get(optimizer)
     if known is not None and known.seen == seen:
-        found = [(layer(), array(), anchor, groups[index]) for layer, array, anchor, index in known.found]
+        found: list[Any] = [(layer(), array(), anchor, groups[index]) for layer, array, anchor, index in known.found]
         # A conversion of a whole model may give an array another anchor.
         if all(layer is not None and array is not None and id(array.in_situ.anchor) == anchor for layer, array, anchor, _ in found):
             return [(layer, array, group) for layer, array, _, group in found]

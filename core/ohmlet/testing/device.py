@@ -7,7 +7,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 from unittest import SkipTest
 
 import torch
@@ -285,7 +285,8 @@ class DeviceTests(SpecTests):
                 names = ["w", *(f"cell.{name}" for name in step.cell), *(f"hidden.{name}" for name in step.hidden)]
                 names += [f"params.{name}" for name in step.params]
                 found = re.search(r"output (\d+) with respect to input (\d+)", str(error))
-                where = f" of the new {'hidden state' if int(found[1]) else 'weight'} with respect to {names[int(found[2])]}" if found else ""
+                result = "hidden state" if found and int(found[1]) else "weight"
+                where = f" of the new {result} with respect to {names[int(found[2])]}" if found else ""
                 raise AssertionError(
                     f"the derivative{where} of a pulse {'up' if way else 'down'} is wrong or not finite; a step that jumps where it "
                     f"starts, as a comparison with a hidden state's initial value may, has none there: {error}"

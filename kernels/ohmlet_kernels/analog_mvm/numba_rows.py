@@ -18,6 +18,7 @@ from ohmlet_kernels.noise import Stream
 
 __all__ = ["Rows", "known", "word"]
 
+
 @functools.lru_cache(1024)
 def known(s: MVM) -> bool:
     """Whether the compiled loops know these settings."""

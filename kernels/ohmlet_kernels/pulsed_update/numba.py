@@ -113,7 +113,7 @@ class PulseBits:
             _word(noise.path, f"{pulses.pulse_type} x"), _word(noise.path, f"{pulses.pulse_type} d"), *bits, *signs, *ordered,
         ):  # fmt: skip
             return None
-        made = Ordered(*map(torch.from_numpy, (*bits, *signs)))
+        made = Ordered(torch.from_numpy(bits[0]), torch.from_numpy(bits[1]), torch.from_numpy(signs[0]), torch.from_numpy(signs[1]))
         made.x_words, made.d_words, made.d_signs = ordered
         return made
 

@@ -72,7 +72,7 @@ def thresholds_of(  # type: ignore[no-untyped-def]
 def short_trains(  # type: ignore[no-untyped-def]
     x, d, rates, granularity, desired, fixed, management, length_management, grad_scale, ordinals, key, for_x, for_d,
     x_bits, d_bits, x_negative, d_negative, x_words, d_words, d_signs,
-):
+):  # fmt: skip
     """Fill trains x_bits [S, in, 1] and d_bits [S, out, 1] and signs, unless the longest has more than a word; return whether.
 
     And once more in the order in which rows of cells are updated: x_words int32 [S, 1, in], d_words [out, S, 1], d_signs [out, S].
@@ -83,7 +83,7 @@ def short_trains(  # type: ignore[no-untyped-def]
     longest = thresholds_of(
         x, d, rates, granularity, desired, fixed, management, length_management, grad_scale, lengths, x_lines, d_lines, x_negative,
         d_negative,
-    )
+    )  # fmt: skip
     if longest > SLOTS:
         return False
     slots(0, samples, x_bits, x_lines, lengths, ordinals, key, for_x)

@@ -88,6 +88,10 @@ class Varied(Device):
                     f"{name} = {getattr(self, name):g} is a spread of {getattr(self, name):.0%}: spreads are fractions of the mean, "
                     "0.3 for 30 %"
                 )
+        if 0.0 < self.lifetime <= 1.0:
+            raise ConfigError(
+                f"lifetime = {self.lifetime:g} mini-batches loses every weight after each: it is a time constant, 0 for no decay"
+            )
         if self.dw_min > self.w_max - self.w_min > 0.0:
             raise ConfigError(
                 f"dw_min = {self.dw_min:g} is a step of more than the range of weights [{self.w_min:g}, {self.w_max:g}]: it is in units "

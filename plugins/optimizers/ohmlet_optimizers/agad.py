@@ -14,6 +14,7 @@ from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet.spec import boolean, number
 from ohmlet_optimizers.chopped import Chopped, ChoppedModule
 from ohmlet_optimizers.choppers import Chopping
+from ohmlet_optimizers.transfers import run
 
 __all__ = ["AGAD"]
 
@@ -79,16 +80,17 @@ class AGADModule(ChoppedModule):
     def digital(self, values: Tensor, slices: list[int], factor: Tensor, signs: Chopping, chunk: slice) -> Tensor:
         """Return the numbers of pulses [T, width] from what was read of slices, none of them twice; updates buffer and references."""
         spec, held, mean, reference = self.spec, *(self.slices.of(state) for state in (self.buffer, self.mean, self.reference))
+        at = run(slices)
         sweep = torch.tensor(signs.sweep[chunk], device=values.device)[:, None]
         beta = min(spec.tail_weightening / spec.chop_period, 1.0)
         if spec.correct_accumulation:
             factor = factor / (sweep % spec.chop_period + 1).clamp(max=1 / self.fast.granularity)
-        reference[slices] = torch.where(self.flipped[slices][:, None], mean[slices], reference[slices])
-        n, after = self.fire(held[slices] + signs.read_line[chunk] * (values - reference[slices]) * factor)
+        reference[at] = torch.where(self.flipped[at][:, None], mean[at], reference[at])
+        n, after = self.fire(held[at] + signs.read_line[chunk] * (values - reference[at]) * factor)
         if spec.buffer_cap:
             limit = spec.buffer_cap * spec.transfer_update.desired_bl
             after = torch.where(n != 0, after.clamp(-limit, limit), after)
-        held[slices] = after
-        mean[slices] = (1 - beta) * mean[slices] + beta * values
-        self.flipped[slices] = signs.flipped[chunk]
+        held[at] = after
+        mean[at] = (1 - beta) * mean[at] + beta * values
+        self.flipped[at] = signs.flipped[chunk]
         return torch.where(sweep > spec.chop_period, n, 0.0)

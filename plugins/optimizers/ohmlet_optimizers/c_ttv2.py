@@ -13,6 +13,7 @@ from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet.spec import boolean, number
 from ohmlet_optimizers.chopped import Chopped, ChoppedModule
 from ohmlet_optimizers.choppers import Chopping
+from ohmlet_optimizers.transfers import run
 
 __all__ = ["ChoppedTTv2"]
 
@@ -71,9 +72,9 @@ class ChoppedTTv2Module(ChoppedModule):
 
     def digital(self, values: Tensor, slices: list[int], factor: Tensor, signs: Chopping, chunk: slice) -> Tensor:
         """Return the numbers of pulses [T, width] from what was read of slices, none of them twice; updates the buffer."""
-        held = self.slices.of(self.buffer)
+        held, at = self.slices.of(self.buffer), run(slices)
         omega = signs.read_line[chunk] * signs.read_across[chunk] * values * factor
         if not self.spec.no_buffer:
-            omega = held[slices] + omega
-        n, held[slices] = self.fire(omega)
+            omega = held[at] + omega
+        n, held[at] = self.fire(omega)
         return n

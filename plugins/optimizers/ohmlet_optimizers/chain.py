@@ -18,7 +18,7 @@ from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet.interfaces.update_algorithm import UpdateAlgorithm
 from ohmlet.spec import boolean, integer, number, numbers, one_of
 from ohmlet_kernels.noise import Stream
-from ohmlet_optimizers.transfers import Pulser, Reads, Slices, due, period, pulser, snapshots
+from ohmlet_optimizers.transfers import Pulser, Reads, Slices, due, period, pulser, run, snapshots
 
 __all__ = ["Chain", "ChainModule"]
 
@@ -164,7 +164,7 @@ class ChainModule(nn.Module, ABC):
         """Return the slices that a stage reads at given times; moves on where they start."""
         each, count = self.spec.n_reads_per_transfer, self.slices.number
         assert noise.ordinals is not None
-        ordinals = noise.ordinals[[after - 1 for after in times]] if times else noise.ordinals[:0]
+        ordinals = noise.ordinals[run([after - 1 for after in times])] if times else noise.ordinals[:0]
         if self.spec.random_selection:
             drawn = noise.at(ordinals).uniform("selection", self.vectors.new_zeros((len(times), 1, 1), dtype=torch.float64))
             starts = [min(int(u * count), count - 1) for u in drawn.flatten().tolist()]

@@ -20,7 +20,7 @@ from ohmlet.interfaces.update_algorithm import UpdateAlgorithm
 from ohmlet.spec import boolean, number, one_of
 from ohmlet_kernels.noise import Stream
 from ohmlet_optimizers.choppers import Chopping, Scales, chop
-from ohmlet_optimizers.transfers import Reads, Slices, due, period, pulser, rounds, snapshots
+from ohmlet_optimizers.transfers import Reads, Slices, due, period, pulser, rounds, run, snapshots
 
 __all__ = ["Chopped", "ChoppedModule", "states"]
 
@@ -199,7 +199,7 @@ class ChoppedModule(nn.Module, ABC):
         assert noise.ordinals is not None
         first, count = int(self.current), self.slices.number
         self.current.fill_((first + len(times)) % count)
-        ordinals = noise.ordinals[[after - 1 for after in times]] if times else noise.ordinals[:0]
+        ordinals = noise.ordinals[run([after - 1 for after in times])] if times else noise.ordinals[:0]
         return Reads(times, [(first + t) % count for t in range(len(times))], ordinals)
 
     def chop(self, vectors: int, reads: Reads, noise: Stream) -> Chopping:
@@ -232,7 +232,7 @@ class ChoppedModule(nn.Module, ABC):
         spec = self.spec
         transfer = abs(spec.transfer_lr * (lr if spec.scale_transfer_lr else 1.0)) * self.rescaled
         unit = spec.threshold(self.fast.granularity, self.slices.number)
-        at = rate[[after - 1 for after in reads.after]]
+        at = rate[run([after - 1 for after in reads.after])]
         if spec.correct_gradient_magnitudes:
             factor = torch.where(at > 0, transfer / at.clamp(min=1e-300), 0.0) / (unit * self.slow.granularity / self.fast.granularity)
         else:

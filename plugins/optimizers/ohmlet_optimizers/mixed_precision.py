@@ -16,7 +16,7 @@ from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet.interfaces.update_algorithm import UpdateAlgorithm
 from ohmlet.spec import boolean, integer, number, one_of
 from ohmlet_kernels.noise import Stream
-from ohmlet_optimizers.transfers import due
+from ohmlet_optimizers.transfers import due, run
 
 __all__ = ["MixedPrecision", "quantised"]
 
@@ -154,9 +154,13 @@ class MixedPrecisionModule(nn.Module):
             start = min(int(float(noise.uniform("row", self.chi.new_zeros((1, 1, 1), dtype=torch.float64))) * total), total - 1)
         rows = [(start + i) % total for i in range(self.rows)]
         self.current.fill_((start + self.rows) % total)
-        m = (self.chi[rows] / self.step).trunc()
-        self.chi[rows] -= m * self.step
+        at = run(rows)
+        m = (self.chi[at] / self.step).trunc()
+        self.chi[at] -= m * self.step
         lines = m.new_zeros((len(rows), total))
-        lines[torch.arange(len(rows)), rows] = 1
+        if isinstance(at, slice):
+            lines.diagonal(rows[0]).fill_(1)
+        else:
+            lines[torch.arange(len(rows)), rows] = 1
         numbered = ordinals * total + torch.tensor(rows, device=m.device)
         self.array.pulse(m, lines, self.step * self.spec.transfer_lr, self.pulses, noise.at(numbered))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from ohmlet_kernels.pulsed_update import Trains
 from ohmlet_kernels.pulsed_update.cells import Probe
 from ohmlet_kernels.pulsed_update.trains import trains
 
-__all__ = ["Pulser", "Reads", "Slices", "due", "period", "pulser", "snapshots"]
+__all__ = ["Pulser", "Reads", "Slices", "due", "period", "pulser", "run", "snapshots"]
 
 
 def period(transfer_every: float, units_in_mbatch: bool, samples: int) -> int:
@@ -29,6 +29,12 @@ def period(transfer_every: float, units_in_mbatch: bool, samples: int) -> int:
 def due(before: int, samples: int, every: int) -> list[int]:
     """Return after how many vectors of a mini-batch a transfer is due, `before` vectors having been counted already."""
     return list(range(every - before % every, samples + 1, every)) if every > 0 else []
+
+
+def run(places: list[int]) -> Any:
+    """Return places to index with: a slice where they follow one another, which a tensor finds much sooner than a list."""
+    follow = len(places) > 0 and places == list(range(places[0], places[0] + len(places)))
+    return slice(places[0], places[-1] + 1) if follow else places
 
 
 class Reads(NamedTuple):
@@ -64,7 +70,10 @@ class Slices(NamedTuple):
     def one_hot(self, slices: list[int], like: Tensor) -> Tensor:
         """Return inputs [T, number] that drive one line each."""
         driven = like.new_zeros((len(slices), self.number))
-        driven[torch.arange(len(slices)), slices] = 1
+        if isinstance(run(slices), slice):
+            driven.diagonal(slices[0]).fill_(1)
+        else:
+            driven[torch.arange(len(slices)), slices] = 1
         return driven
 
     def read(self, w: Tensor, snapshots: Tensor, reads: Reads, noise: Stream) -> Tensor:
@@ -74,7 +83,7 @@ class Slices(NamedTuple):
             # Lines that are not driven add nothing, so slices taken at different times are read from one matrix.
             seen = self.of(w).clone()
             slices = reads.slices[chunk]
-            seen[slices] = snapshots[chunk]
+            seen[run(slices)] = snapshots[chunk]
             x = self.one_hot(slices, w)
             out.append(self.site.read(seen.mT, x, noise.at(reads.ordinals[chunk])))
         return torch.cat(out)

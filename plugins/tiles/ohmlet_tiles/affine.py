@@ -33,6 +33,7 @@ class Affine(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, anchor: Tensor, bias: Tensor | None, scale: Tensor, w: Tensor, crossbar: Any, noise: Stream) -> Tensor:
+        """Return y and keep what backward needs."""
         y: Tensor = crossbar.whole_forward(x.detach(), w, noise)[0]
         crossbar.calls += 1
         # The weights as they were, for a step may come between.
@@ -46,6 +47,7 @@ class Affine(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
+        """Return the gradients of x, the anchor and the bias."""
         (x, row, kept), crossbar, gradient = ctx.saved_tensors, ctx.crossbar, None
         d = grads[0] * row
         if ctx.needs_input_grad[0] and crossbar.backward_pass is not None:

@@ -109,6 +109,15 @@ class InMemoryCrossbar(nn.Module):
         """Return the input that is full scale, which read-outs of known inputs drive."""
         return self.forward_pass.full_scale()
 
+    @property
+    def adjustable(self) -> bool:
+        """Whether the full scale is a number of this crossbar, which `set_full_scale` can set."""
+        return self.forward_pass.range is not None or self.forward_pass.calibrated is not None
+
+    def set_full_scale(self, r: float) -> None:
+        """Set the range of the inputs; a learned one is learned from there."""
+        (self.forward_pass.range or self.forward_pass.calibrated).set(r)  # type: ignore[union-attr]
+
     def weights(self) -> Tensor:
         """Return the normalised weights [groups?, out, in] that reads see."""
         parts: list[Tensor] = [algorithm.weights() for algorithm in self.algorithms]  # type: ignore[operator]
@@ -152,7 +161,6 @@ class InMemoryCrossbar(nn.Module):
         product: Tensor = _Errors.apply(clipped, self.pending.anchor, None, w, self, noise, self.calls, scale)  # type: ignore[no-untyped-call]
         return product
 
-
     def affine(self, x: Tensor, scale: Tensor, bias: Tensor | None) -> Callable[[Stream], Tensor] | None:
         """Return what computes b + s (w x) [S, out] in training as `mvm` and the layer would, or None where it would take both.
 
@@ -167,7 +175,7 @@ class InMemoryCrossbar(nn.Module):
         if not (self.training and w.dtype == scale.dtype == torch.float32 and w.is_cpu and w.is_contiguous()):
             return None
         anchor = self.pending.anchor
-        return lambda noise: Affine.apply(x, anchor, bias, scale, w, self, noise)  # type: ignore[no-any-return, no-untyped-call]
+        return lambda noise: Affine.apply(x, anchor, bias, scale, w, self, noise)  # type: ignore[no-untyped-call]
 
 
 class _Errors(torch.autograd.Function):
