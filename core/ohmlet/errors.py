@@ -53,4 +53,4 @@ class UnprogrammedWarning(UserWarning):
 
 
 class UntrainedWarning(UserWarning):
-    """A layer's learned parameters get gradients, and no optimizer updates them."""
+    """Something that a layer learns stays as it is: no optimizer updates it, or the layer is in evaluation mode."""

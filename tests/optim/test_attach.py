@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import ohmlet
-from ohmlet.errors import ConfigError, OrderError
+from ohmlet.errors import ConfigError, OrderError, UntrainedWarning
 from ohmlet.optim import AnalogSGD, attach
 
 TILE = {
@@ -91,6 +91,18 @@ def test_attach_adds_the_anchors_that_an_optimizer_lacks() -> None:
     optimizer.step()
     assert moved(before, model)
     assert attach(optimizer, model) is optimizer
+
+
+def test_training_in_evaluation_mode_is_told_once() -> None:
+    model = network().eval()
+    optimizer = AnalogSGD(model.parameters(), lr=0.1)
+    before = cells(model)
+    loss_of(model).backward()
+    with pytest.warns(UntrainedWarning, match=r"layer '[02]' is in evaluation mode.*model.train\(\)"):
+        optimizer.step()
+    assert not moved(before, model)
+    loss_of(model).backward()
+    optimizer.step()
 
 
 def test_attaching_twice_updates_once() -> None:

@@ -83,6 +83,8 @@ class InSitu(nn.Module):
         for crossbar in self.crossbars():
             crossbar.pending.anchor = self.anchor
         self.attached = False
+        self.told = False
+        """Whether it was said that the layer is trained in evaluation mode."""
         self.single = len(blocks) == groups == 1
         """Whether there is one crossbar."""
 

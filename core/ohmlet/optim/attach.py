@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from ohmlet.errors import ConfigError
+from ohmlet.errors import ConfigError, UntrainedWarning
 from ohmlet.nn.array import AnalogArray
 from ohmlet.nn.layer import AnalogLayer, changes, living
 from ohmlet.nn.read_out import read_back
@@ -63,6 +64,14 @@ def learn(optimizer: torch.optim.Optimizer, *_: Any) -> None:
         array.in_situ.attached = True
         if array.in_situ.learn(float(group["lr"]), array.keys, array.name):
             changed[id(layer)] = layer
+        elif not array.training and not array.in_situ.told and any(each.grad is not None for each in layer.parameters(recurse=False)):
+            array.in_situ.told = True
+            warnings.warn(
+                f"layer '{array.name}' is in evaluation mode: its other parameters are trained and its cells are not; call model.train() "
+                "first, or switch off requires_grad of the others too",
+                UntrainedWarning,
+                stacklevel=4,
+            )
     for layer in changed.values():
         read_back(layer)
 
