@@ -158,10 +158,11 @@ def digits(name: str, offset: float = 0.05, scales: str = "none", epochs: int = 
     return sum(found[-3:]) / 3
 
 
-# Measured with this seed: digital 94.7; Gokmen-Vlasov 97.0; 40 states: sgd 41.4, tiki_taka 93.0, ttv2 95.2 and 90.7 with references that
-# differ by 0.5, agad 93.7 and 94.8. The established simulator, same settings, one run each: sgd 55.6, tiki_taka 93.3, ttv2 93.3 and 91.0,
-# agad 96.7 and 93.7. With scales tilewise, which is how its published figures are described: sgd 9.2 (there 10.4), but tiki_taka 78.9
-# (there 63.8 when run again, 95.4 as described) and agad 83.3 (81.9, 93.2): so other rules are tried on weights as they are drawn.
+# Measured, the first seed unless stated: digital 94.7; Gokmen-Vlasov 97.0; 40 states: sgd 41.4, tiki_taka 90.8, 91.5, 91.9 (three seeds),
+# ttv2 95.7, 94.5, 94.4, and 90.7 with references that differ by 0.5, agad 93.7 and 94.8. The established simulator, same settings, one run
+# each: sgd 55.6, tiki_taka 93.3, ttv2 93.3 and 91.0, agad 96.7 and 93.7. With scales tilewise, which is how its published figures are
+# described: sgd 9.2 (there 10.4), but tiki_taka 78.9 (there 63.8 when run again, 95.4 as described) and agad 83.3 (81.9, 93.2): so other
+# rules are tried on weights as they are drawn.
 # One test sample is 0.28 points; runs differ by about one point.
 
 
