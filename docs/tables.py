@@ -107,14 +107,14 @@ def parts(cls: type, path: str, seen: set[type]) -> Iterator[str]:
             yield from parts(arm, f"{here}.", seen)
 
 
-def reference(kind: str) -> str:
-    """Return all that the reference says of the built-in plugins of a kind."""
+def reference(kind: str, seen: set[type]) -> str:
+    """Return all that the reference says of the built-in plugins of a kind, their parts where they are met first."""
     paragraphs = []
     for entry in built_in(kind):
         cls = registry(kind).get(f"ohmlet:{entry.name}")
         paragraphs.append(f"### {entry.name}")
         if issubclass(cls, Spec):
-            paragraphs += [*described(cls), *parts(cls, "", set())]
+            paragraphs += [*described(cls), *parts(cls, "", seen)]
         else:
             facts = [f"   .. autoattribute:: {name}" for name in ("gives", "status", "source")]
             paragraphs.append("\n".join(["```{eval-rst}", f".. autoclass:: {cls.__module__}.{cls.__qualname__}()", "", *facts, "```"]))
@@ -123,7 +123,8 @@ def reference(kind: str) -> str:
 
 def with_plugins(text: str) -> str:
     """Return a page's text with all there is to say of the built-in plugins in place."""
-    return KIND.sub(lambda found: reference(found["kind"]), text)
+    seen: set[type] = set()
+    return KIND.sub(lambda found: reference(found["kind"], seen), text)
 
 
 def with_tables(text: str) -> str:
