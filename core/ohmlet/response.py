@@ -9,7 +9,7 @@ import torch
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from ohmlet.cells import CellArray, build_array
+from ohmlet.cells import CellArray, DeviceArray, build_array
 from ohmlet.errors import ConfigError
 from ohmlet.interfaces.device import ArraySite, UnitCell
 from ohmlet.interfaces.pulses import PulsedUpdate
@@ -56,6 +56,9 @@ class Response:
     up: Array
     down: Array
     """From where `up` ended."""
+    held_up: Array
+    """As `up`, without write noise: what pulses act on, where reads see more than that."""
+    held_down: Array
     from_top: Array
     """Pulses down and up in turn, from the top; `every` pairs apart."""
     from_bottom: Array
@@ -80,7 +83,7 @@ class Response:
 
     def steps(self, train: str, bins: int = 12) -> Steps:
         """Return sizes of single steps of the train `up` or `down` in bins of equal width over its weights."""
-        weights: Array = getattr(self, train)
+        weights: Array = getattr(self, f"held_{train}")
         before, change = weights[:-1], np.diff(weights, axis=0) / self.every
         edges = np.linspace(weights.min(), weights.max(), bins + 1)
         which = np.clip(np.digitize(before, edges) - 1, 0, bins - 1)
@@ -117,7 +120,7 @@ class Response:
 
     def at_middle(self, train: str) -> Array:
         """Return the mean step of each device in the middle half of its own window; devices that take no step there are left out."""
-        weights: Array = getattr(self, train)
+        weights: Array = getattr(self, f"held_{train}")
         low, high = weights.min(axis=0), weights.max(axis=0)
         inside = np.abs(weights[:-1] - (low + high) / 2) <= (high - low) / 4
         change = np.diff(weights, axis=0) / self.every
@@ -127,7 +130,7 @@ class Response:
         found = self.steps("up")
         if not len(found.mean):
             return "too few steps to tell"
-        near = int(np.argmin(np.abs(found.w - float(np.mean((self.up.min(), self.up.max()))))))
+        near = int(np.argmin(np.abs(found.w - float(np.mean((self.held_up.min(), self.held_up.max()))))))
         size = abs(float(found.mean[near]))
         return f"{float(found.cycle_to_cycle[near]):.3g}" + (f", {float(found.cycle_to_cycle[near]) / size:.0%} of a step" if size else "")
 
@@ -158,6 +161,13 @@ class _Bench:
         found: Array = self.array.weights()[:, 0].to(torch.float64).numpy().copy()
         return found
 
+    def held(self) -> Array:
+        """Return the weights that pulses act on."""
+        if not isinstance(self.array, DeviceArray):
+            return self.weights()
+        found: Array = self.array.w[:, 0].to(torch.float64).numpy().copy()
+        return found
+
     def pulse(self, up: list[bool]) -> None:
         """Give every device these pulses, one after the other."""
         ordinals = torch.arange(self.given, self.given + len(up))
@@ -167,13 +177,14 @@ class _Bench:
         self.array.pulse(torch.ones(len(up), 1), errors, self.array.granularity, ONE_PULSE, noise)
         self.given += len(up)
 
-    def train(self, looks: int, each: list[bool]) -> Array:
-        """Return the weights before and after each of `looks` times the pulses `each`."""
-        seen = [self.weights()]
+    def train(self, looks: int, each: list[bool]) -> tuple[Array, Array]:
+        """Return the weights before and after each of `looks` times the pulses `each`: as reads see them, and as held."""
+        seen, held = [self.weights()], [self.held()]
         for _ in range(looks):
             self.pulse(each)
             seen.append(self.weights())
-        return np.stack(seen)
+            held.append(self.held())
+        return np.stack(seen), np.stack(held)
 
 
 def _enough(cell: UnitCell, devices: int, seed: int, engine: str) -> tuple[int, bool]:
@@ -212,16 +223,24 @@ def measure(cell: UnitCell, *, devices: int = 24, pulses: int | None = None, see
     fresh = bench.weights()
     if saturates:
         bench.pulse([False] * count)
-    up = bench.train(looks, [True] * every)
-    down = bench.train(looks, [False] * every)
-    from_bottom = bench.train(looks, [True, False] * every)
+    up, held_up = bench.train(looks, [True] * every)
+    down, held_down = bench.train(looks, [False] * every)
+    from_bottom, _ = bench.train(looks, [True, False] * every)
     bench.pulse([True] * looks * every)
-    from_top = bench.train(looks, [False, True] * every)
+    from_top, _ = bench.train(looks, [False, True] * every)
     if np.array_equal(up[0], up[-1]) and np.array_equal(down[0], fresh):
         raise ConfigError(f"no pulse moves {type(cell).__name__}: its step is zero, or its bounds leave no room")
     if pulses is not None:
         late = abs(float((up[-1] - up[-1 - max(looks // 4, 1)]).mean()))
         saturates = late <= SATURATED * abs(float((up[-1] - up[0]).mean()))
     return Response(
-        granularity=cell.granularity, every=every, up=up, down=down, from_top=from_top, from_bottom=from_bottom, saturates=saturates
+        granularity=cell.granularity,
+        every=every,
+        up=up,
+        down=down,
+        held_up=held_up,
+        held_down=held_down,
+        from_top=from_top,
+        from_bottom=from_bottom,
+        saturates=saturates,
     )

@@ -55,6 +55,14 @@ def test_the_spread_from_pulse_to_pulse_is_what_the_device_states() -> None:
     np.testing.assert_allclose(steps.cycle_to_cycle[middle], 0.001, rtol=0.25)
 
 
+def test_write_noise_is_no_part_of_a_step() -> None:
+    quiet, loud = (measure(device(type="soft_bounds", dw_min=0.01, write_noise_std=std), pulses=64, devices=8) for std in (0.0, 0.2))
+    for train in ("up", "down"):
+        np.testing.assert_array_equal(quiet.steps(train).mean, loud.steps(train).mean)
+        np.testing.assert_array_equal(quiet.at_middle(train), loud.at_middle(train))
+    assert np.abs(quiet.up - loud.up).std() > 0.05
+
+
 def test_devices_differ_as_they_state() -> None:
     response = measure(device(type="soft_bounds", dw_min=0.02, **{**QUIET, "w_max_dtod": 0.2}), devices=60, engine="reference")
     _, high = response.window
