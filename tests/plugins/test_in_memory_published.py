@@ -117,9 +117,12 @@ def forty_states(offset: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def hardware(name: str, offset: float, scales: str) -> dict[str, Any]:
-    """Return the config of an algorithm with the settings that the established simulator gives it by default."""
-    mapping = {"scales": scales, "learned_scales": "columnwise", **({} if scales == "none" else {"omega": 0.6})}
+def hardware(name: str, offset: float) -> dict[str, Any]:
+    """Return the config of an algorithm with the settings that the established simulator gives it by default.
+
+    Each row of weights fills 0.6 of the devices' range; the learned factor is one for each crossbar.
+    """
+    mapping = {"scales": "columnwise", "learned_scales": "tilewise", "omega": 0.6}
     both = {"fast": forty_states(offset), "slow": forty_states(offset)}
     update: dict[str, Any] = {"desired_bl": 5}
     if name in {"gokmen_vlasov", "sgd"}:
@@ -137,14 +140,14 @@ def hardware(name: str, offset: float, scales: str) -> dict[str, Any]:
 
 
 @functools.cache
-def digits(name: str, offset: float = 0.05, scales: str = "none", epochs: int = 30, seed: int = 0) -> float:
-    """Return the test accuracy in %, mean over the last three epochs; with `scales` initial weights fill 0.6 of the devices' range."""
+def digits(name: str, offset: float = 0.05, epochs: int = 30, seed: int = 0) -> float:
+    """Return the test accuracy in %, mean over the last three epochs."""
     split = Digits().load(Imports())
     x, test = split.train_x.flatten(1), split.test_x.flatten(1)
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(64, 64), nn.Sigmoid(), nn.Linear(64, 32), nn.Sigmoid(), nn.Linear(32, 10))
     if name != "digital":
-        ohmlet.convert(model, hardware(name, offset, scales) | {"seed": seed})
+        ohmlet.convert(model, hardware(name, offset) | {"seed": seed})
     optimizer = AnalogSGD(model.parameters(), lr=0.1)
     found = []
     for epoch in range(epochs):
@@ -158,11 +161,10 @@ def digits(name: str, offset: float = 0.05, scales: str = "none", epochs: int = 
     return sum(found[-3:]) / 3
 
 
-# Measured, the first seed unless stated: digital 94.7; Gokmen-Vlasov 97.0; 40 states: sgd 41.4, tiki_taka 90.8, 91.5, 91.9 (three seeds),
-# ttv2 95.7, 94.5, 94.4, and 90.7 with references that differ by 0.5, agad 93.7 and 94.8. The established simulator, same settings, one run
-# each: sgd 55.6, tiki_taka 93.3, ttv2 93.3 and 91.0, agad 96.7 and 93.7. With scales tilewise, which is how its published figures are
-# described: sgd 9.2 (there 10.4), but tiki_taka 78.9 (there 63.8 when run again, 95.4 as described) and agad 83.3 (81.9, 93.2): so other
-# rules are tried on weights as they are drawn.
+# Published, means of three seeds; measured here in brackets, by seed. Digital 94.7 (94.8); Gokmen-Vlasov 94.8 (97.5); 40 states: sgd 10.4
+# (8.7, 8.6), tiki_taka 95.4 (95.0, 95.3, 94.6), ttv2 95.8 (95.2, 95.8), agad 93.2 (88.0 to 93.4, mean of five 91.2); with references that differ by 0.5,
+# ttv2 87.9 (89.5, 85.5), agad 92.1 (94.5, 93.8). The scales matter: with a learned factor for each column, or one scale for all weights of
+# a crossbar, tiki_taka comes to some 80 here and to some 60 in the established simulator, and without any to 91 in both.
 # One test sample is 0.28 points; runs differ by about one point.
 
 
@@ -170,16 +172,13 @@ def test_sgd_on_many_fine_steps_learns_as_digitally() -> None:
     assert digits("gokmen_vlasov") >= digits("digital") - 1.0
 
 
-def test_forty_noisy_steps_leave_sgd_at_chance_where_weights_fill_the_range() -> None:
-    assert digits("sgd", scales="tilewise") <= 30.0
+def test_forty_noisy_steps_leave_sgd_at_chance() -> None:
+    assert digits("sgd") <= 30.0
 
 
-def test_forty_noisy_steps_defeat_sgd_and_not_the_transfers_between_arrays() -> None:
-    plain = digits("sgd")
-    assert digits("tiki_taka") >= plain + 30.0
-    assert digits("ttv2") >= plain + 30.0
-    # The published figure of tiki_taka is 95.4 too; here it comes to 91 (three seeds: see above), so it is not asked for.
-    assert digits("ttv2") >= 93.0
+@pytest.mark.parametrize("name", ["tiki_taka", "ttv2"])
+def test_forty_noisy_steps_do_not_defeat_transfers_between_arrays(name: str) -> None:
+    assert digits(name) >= 93.0
 
 
 def test_references_that_differ_cost_a_buffered_transfer_four_points() -> None:
