@@ -15,7 +15,8 @@ class Engine(Spec):
     """A set of kernels, one per operation, that equal the reference engine's sample by sample.
 
     Subclass it as a frozen attrs class. An operation's arguments and result are those of `ohmlet_kernels.<operation>.reference`; an
-    engine need not have every operation. Operations today: `analog_mvm`, `mapped_mvm`, `time_coded_mvm`, `pulse_bits`, `pulsed_update`.
+    engine need not have every operation. Operations today: `analog_mvm`, `mapped_mvm`, `time_coded_mvm`, `pulse_bits`, `pulsed_update`,
+    `crossbar_solve`.
     """
 
     kind: ClassVar[str] = "engine"

@@ -12,6 +12,7 @@ from torch import Tensor
 from ohmlet.interfaces.engine import Engine
 from ohmlet.testing.buffers import poisoned
 from ohmlet.testing.draws import addressed
+from ohmlet.testing.engine_circuit import EngineCircuitTests
 from ohmlet.testing.engine_parts import OPERATIONS, device_of, reference, stream_on
 from ohmlet.testing.engine_updates import EngineUpdateTests
 from ohmlet.testing.expect import close, expect, finite, identical, shaped
@@ -56,7 +57,7 @@ def agree(y: Tensor, expected: Tensor, step: Tensor | float, label: str) -> None
         close(y, expected, f"{label}: {count} of {y.numel()} outputs differ from the reference's; at most {most} may, by one ADC step")
 
 
-class EngineTests(EngineUpdateTests, SpecTests):
+class EngineTests(EngineUpdateTests, EngineCircuitTests, SpecTests):
     """Inherit it with a fixture `spec` that returns an engine."""
 
     def test_operations_are_known(self, spec: Engine) -> None:

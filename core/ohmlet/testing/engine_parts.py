@@ -17,6 +17,7 @@ __all__ = ["OPERATIONS", "device_of", "reference", "stream_on"]
 
 OPERATIONS = {
     "analog_mvm": "analog_mvm",
+    "crossbar_solve": "crossbar_solve",
     "mapped_mvm": "mapped_mvm",
     "time_coded_mvm": "time_coded_mvm",
     "pulse_bits": "pulsed_update",

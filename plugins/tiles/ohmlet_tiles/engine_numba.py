@@ -20,10 +20,17 @@ class NumbaEngine(Engine):
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         """Return the compiled kernels."""
         from ohmlet_kernels.analog_mvm.numba import analog_mvm
+        from ohmlet_kernels.crossbar_solve.numba import crossbar_solve
         from ohmlet_kernels.mapped_mvm.numba import mapped_mvm
         from ohmlet_kernels.pulsed_update.numba import pulse_bits, pulsed_update
 
-        return {"analog_mvm": analog_mvm, "mapped_mvm": mapped_mvm, "pulse_bits": pulse_bits, "pulsed_update": pulsed_update}
+        return {
+            "analog_mvm": analog_mvm,
+            "crossbar_solve": crossbar_solve,
+            "mapped_mvm": mapped_mvm,
+            "pulse_bits": pulse_bits,
+            "pulsed_update": pulsed_update,
+        }
 
     def preference(self, device_type: str) -> int | None:
         """Return a higher preference than the reference on a CPU, and nothing elsewhere."""

@@ -19,12 +19,14 @@ class ReferenceEngine(Engine):
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         """Return the reference kernels."""
         from ohmlet_kernels.analog_mvm.reference import analog_mvm
+        from ohmlet_kernels.crossbar_solve.reference import crossbar_solve
         from ohmlet_kernels.mapped_mvm.reference import mapped_mvm
         from ohmlet_kernels.pulsed_update.reference import pulse_bits, pulsed_update
         from ohmlet_kernels.time_coded_mvm.reference import time_coded_mvm
 
         return {
             "analog_mvm": analog_mvm,
+            "crossbar_solve": crossbar_solve,
             "mapped_mvm": mapped_mvm,
             "time_coded_mvm": time_coded_mvm,
             "pulse_bits": pulse_bits,

@@ -29,12 +29,14 @@ class TritonEngine(Engine):
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         """Return the kernels."""
         from ohmlet_kernels.analog_mvm.triton import analog_mvm
+        from ohmlet_kernels.crossbar_solve.reference import crossbar_solve
         from ohmlet_kernels.mapped_mvm.triton import mapped_mvm
         from ohmlet_kernels.pulsed_update.triton import pulse_bits, pulsed_update
         from ohmlet_kernels.time_coded_mvm.reference import time_coded_mvm
 
         return {
             "analog_mvm": analog_mvm,
+            "crossbar_solve": crossbar_solve,
             "mapped_mvm": mapped_mvm,
             "time_coded_mvm": time_coded_mvm,
             "pulse_bits": pulse_bits,
