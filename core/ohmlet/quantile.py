@@ -71,6 +71,14 @@ class Magnitudes:
             above += int(self.fine[within + 1 :].sum())
         return above / self.count
 
+    def histogram(self) -> tuple[Tensor, Tensor]:
+        """Return the magnitudes in the middle of each bin that is not empty, ascending, and how many were counted there."""
+        assert self.coarse is not None
+        filled = self.coarse.nonzero().flatten()
+        middles = (filled.to(torch.int32) << LOW_BITS) + (1 << (LOW_BITS - 1))
+        sizes = torch.where(filled.to(torch.int32) == 0, 0, middles).view(torch.float32)
+        return sizes.to(torch.float64).clamp_max(self.largest), self.coarse[filled].to(torch.float64)
+
     def _rank(self, q: float) -> int:
         """Return how many magnitudes are not above the quantile, at least one."""
         # In decimal: 0.7 of 10 numbers are 7 of them, and as binary floats 8.

@@ -1,4 +1,4 @@
-"""Digital-to-analog and analog-to-digital converters: how many steps, over which range, rounded how."""
+"""Digital-to-analog converters, and what the settings of a converter may be: how many steps, over which range, rounded how."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import frozen
 from ohmlet.errors import ConfigError
 from ohmlet.spec import integer, number, one_of
 
-__all__ = ["ADC", "DAC"]
+__all__ = ["DAC"]
 
 
 def check(bits: int | None, levels: float | None, bound: float, rounding: str) -> None:
@@ -37,24 +37,6 @@ class DAC:
     bits: int | None = integer(None, "resolution; 8 bits are 254 steps over the range", unit="bit", ge=2, le=24)
     levels: float | None = number(None, "steps over the range, instead of bits; need not be whole", ge=1.0)
     bound: float = number(1.0, "largest input, relative to the input range", gt=0.0, infinite=True)
-    rounding: str = one_of("nearest", ("nearest", "stochastic"), "half to even, or up with the probability of the remainder")
-
-    def __attrs_post_init__(self) -> None:
-        check(self.bits, self.levels, self.bound, self.rounding)
-
-    @property
-    def step(self) -> float:
-        """The quantisation step, 0 without resolution."""
-        return step(self.bits, self.levels, self.bound)
-
-
-@frozen(kw_only=True)
-class ADC:
-    """Analog-to-digital converter of the outputs: z = clip(round(y / step) step, +-bound), step = 2 bound / (2^bits - 2)."""
-
-    bits: int | None = integer(None, "resolution; 8 bits are 254 steps over the range", unit="bit", ge=2, le=24)
-    levels: float | None = number(None, "steps over the range, instead of bits; need not be whole", ge=1.0)
-    bound: float = number(12.0, "largest output, in units of one full input times one full weight", gt=0.0, infinite=True)
     rounding: str = one_of("nearest", ("nearest", "stochastic"), "half to even, or up with the probability of the remainder")
 
     def __attrs_post_init__(self) -> None:
