@@ -1,7 +1,8 @@
 """What the documentation says of settings and plugins, made from the classes that define them.
 
 A line `% fields module:Class` in a page stands above the table of that class; after a change of the sources `python docs/tables.py` writes
-these tables anew. A line `% plugins kind` becomes, when the documentation is built, all there is to say of a kind's built-in plugins.
+these tables anew, and the tables of presets below a line `% presets gives`. A line `% plugins kind` becomes, when the documentation is
+built, all there is to say of a kind's built-in plugins.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from attrs import NOTHING, Attribute, Factory, fields, has
 
 from ohmlet.config import files, plain
+from ohmlet.interfaces.preset import FAMILIES
 from ohmlet.registry import Entry, registry
 from ohmlet.spec import Spec
+from ohmlet.status import rows
 
 __all__ = ["built_in", "pages", "with_plugins", "with_tables"]
 
 DOCS = Path(__file__).parent
 MARK = re.compile(r"^% fields (?P<target>[\w.]+:\w+)\n\n(?:(?:\|.*\n)+\n?)?", re.MULTILINE)
+PRESETS = re.compile(r"^% presets (?P<gives>\w+)\n\n(?:(?:\|.*\n)+\n?)?", re.MULTILINE)
 KIND = re.compile(r"^% plugins (?P<kind>\w+)$", re.MULTILINE)
 
 
@@ -74,6 +78,16 @@ def table(target: str) -> str:
         choices = attribute.metadata.get("choices")
         meaning += f" ({', '.join(f'`{choice}`' for choice in choices)})" if choices else ""
         lines.append(f"| `{attribute.name}` | {default(attribute)} | {'' if unit == '1' else unit} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def presets(gives: str) -> str:
+    """Return the table of the built-in presets of devices, by family, or of whole configs."""
+    lines = ["| preset | family | numbers | window | write | source |", "|---|---|---|---|---|---|"]
+    found = [row for row in rows("preset") if row.distribution == "ohmlet" and row.facts["gives"] == gives]
+    for row in sorted(found, key=lambda row: (FAMILIES.index(row.facts["family"]), row.name)):
+        cells = [f"`{row.name}`", *(row.facts[word] for word in ("family", "status", "window", "write", "source"))]
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -129,13 +143,14 @@ def with_plugins(text: str) -> str:
 
 def with_tables(text: str) -> str:
     """Return a page's text with every table of fields as its class has it now."""
+    text = PRESETS.sub(lambda found: f"% presets {found['gives']}\n\n{presets(found['gives'])}\n", text)
     return MARK.sub(lambda found: f"% fields {found['target']}\n\n{table(found['target'])}\n", text).rstrip("\n") + "\n"
 
 
 def pages() -> dict[Path, str]:
     """Return the text of every page that holds tables of fields."""
     texts = {page: page.read_text("utf-8") for page in sorted(DOCS.glob("*.md"))}
-    return {page: text for page, text in texts.items() if MARK.search(text)}
+    return {page: text for page, text in texts.items() if MARK.search(text) or PRESETS.search(text)}
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ def list_command(kind: str | None, as_json: bool, check: bool) -> int:
 
     Status: ok; found (its source was read but not run, since it imports torch; --check runs it); ambiguous (two distributions claim
     the name); off (by OHMLET_DISABLE_PLUGINS); broken, with the reason. Exit status 1 when --check finds a broken plugin.
+    `ohmlet list preset` adds a line with family, conductance window, write and read conditions and source of each.
     """
     from ohmlet.status import rows
 
@@ -30,6 +31,8 @@ def list_command(kind: str | None, as_json: bool, check: bool) -> int:
         click.echo(json.dumps([row.as_dict() for row in listed], indent=2))
     else:
         cells = [(row.kind, row.name, f"{row.distribution} {row.version}".strip(), row.status, row.detail) for row in listed]
+        # Two lines for each preset only where presets were asked for.
+        by_line = {line: row.facts for line, row in zip(cells, listed, strict=True)} if kind == "preset" else {}
         heads = ("kind", "name", "from", "status", "what")
         widths = [max(len(head), *(len(line[column]) for line in cells)) if cells else len(head) for column, head in enumerate(heads)]
         room = max(20, shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(heads) - 1)) if sys.stdout.isatty() else None
@@ -38,4 +41,7 @@ def list_command(kind: str | None, as_json: bool, check: bool) -> int:
             padded = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
             padded[3] = click.style(padded[3], fg=COLOURS.get(line[3]))
             click.echo("  ".join([*padded, what]).rstrip())
+            facts = by_line.get(line)
+            if facts:
+                click.echo(f"    {'; '.join(f'{word}: {value}' for word, value in facts.items() if word not in {'gives', 'status'})}")
     return 1 if check and any(row.status == "broken" for row in listed) else 0

@@ -22,7 +22,9 @@ def show(kind: str, name: str) -> None:
     click.echo(f"{kind} {entry.name}   {entry}\n")
     click.echo(inspect.getdoc(cls) or "")
     if kind == "preset":
-        _preset(cls)
+        from ohmlet.status import facts_of
+
+        _preset(cls, facts_of(entry))
         return
     click.echo("\nparameters")
     for attribute in fields(cls):
@@ -46,12 +48,15 @@ def known_name(part: object) -> str:
     return registry(part.kind).name_of(type(part)) if isinstance(part, Spec) else type(part).__name__
 
 
-def _preset(cls: type) -> None:
+def _preset(cls: type, facts: dict[str, str]) -> None:
     from ohmlet.config import files
     from ohmlet.config.analog import AnalogConfig
     from ohmlet.config.structure import plain
 
     made = cls()
-    click.echo(f"\ngives   {made.gives}\nstatus  {made.status}\nsource  {made.source}\n")
+    click.echo("")
+    for word, value in facts.items():
+        click.echo(f"{word:<7} {value}")
+    click.echo("")
     spec = AnalogConfig.parse(made.build()).to_plain() if made.gives == "config" else plain(made.build())
     click.echo(files.dumps(spec, "yaml"), nl=False)

@@ -7,8 +7,9 @@ import re
 
 from ohmlet.config import files, plain, structure
 from ohmlet.config.analog import AnalogConfig
-from ohmlet.interfaces.preset import STATUSES, Preset
+from ohmlet.interfaces.preset import FACTS, FAMILIES, STATUSES, Preset, ReadConditions, WritePulses, in_words
 from ohmlet.registry import KINDS, registry
+from ohmlet.status import facts_of
 from ohmlet.testing.draws import addressed
 from ohmlet.testing.expect import expect
 
@@ -32,6 +33,32 @@ class PresetTests:
         source = getattr(spec, "source", None)
         found = isinstance(source, str) and re.search(r"\b10\.\d{4,}/\S+|\b(19|20)\d{2}\b", source)
         expect(bool(found), f"source must name a publication with its DOI, or at least its year, got {source!r}")
+
+    def test_states_the_device_as_measured(self, spec: Preset) -> None:
+        """The family is a known one, the window has both ends in their order or none, conditions and notes are what they are shown as."""
+        family, ends = getattr(spec, "family", None), (getattr(spec, "g_min_uS", None), getattr(spec, "g_max_uS", None))
+        expect(family in FAMILIES, f"family must be one of {', '.join(FAMILIES)}, got {family!r}")
+        known = [end for end in ends if end is not None]
+        ordered = len(known) == 2 and all(isinstance(end, int | float) for end in known) and 0 <= known[0] < known[1]
+        expect(not known or ordered, f"g_min_uS and g_max_uS must be both None, or numbers with 0 <= g_min_uS < g_max_uS, got {ends!r}")
+        for name, kind in (("write", WritePulses), ("read", ReadConditions)):
+            value = getattr(spec, name, None)
+            expect(value is None or isinstance(value, kind), f"{name} must be None or {kind.__name__}, got {value!r}")
+        for name in ("retention", "endurance", "based_on"):
+            expect(isinstance(getattr(spec, name, ""), str), f"{name} must be text, got {getattr(spec, name)!r}")
+
+    def test_is_listed_as_it_is(self, spec: Preset) -> None:
+        """What `ohmlet list preset` reads from the source is what the class says."""
+        known = registry("preset")
+        entry = known.find(known.name_of(type(spec)))
+        shown, stated = facts_of(entry), in_words({name: getattr(spec, name, None) for name in FACTS})
+        for name, value in stated.items():
+            inherited = spec.based_on and value in {"generic", "not known"}
+            expect(
+                inherited or shown.get(name) == value,
+                f"`ohmlet list preset` reads {name} {shown.get(name)!r} from the source, and the class says {value!r}: "
+                "write it as a literal",
+            )
 
     def test_builds_what_it_says(self, spec: Preset) -> None:
         """`build` returns a spec of the kind, or for a whole config the mapping that a file would hold, the same at each call."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ohmlet.interfaces.preset import Preset
+from ohmlet.interfaces.preset import Preset, ReadConditions
 
 __all__ = ["PCMInference"]
 
@@ -18,6 +18,10 @@ class PCMInference(Preset):
     gives: ClassVar[str] = "config"
     source: ClassVar[str] = "Rasch et al., Nat. Commun. 14, 5282 (2023), doi:10.1038/s41467-023-40770-4"
     status: ClassVar[str] = "fitted"
+    family: ClassVar[str] = "PCM"
+    g_min_uS: ClassVar[float] = 0.0  # noqa: N815 - the unit is written so
+    g_max_uS: ClassVar[float] = 25.0  # noqa: N815
+    read: ClassVar[ReadConditions] = ReadConditions(after_s=20.0)
 
     def build(self) -> Any:
         """Return the config as plain data."""
