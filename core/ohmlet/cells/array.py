@@ -69,12 +69,18 @@ class PulsedArray(CellArray):
     def pulse(self, x: Tensor, d: Tensor, lr: float, pulses: PulsedUpdate, noise: Stream, granularity: float | None = None) -> None:
         """Make pulse trains and apply them."""
         g = self.granularity if granularity is None else granularity
-        if lr == 0 or len(x) == 0:
+        if lr == 0 or len(x) == 0 or self.at_once(x, d, lr, pulses, noise, g):
             return
         if pulses.pulse_type.startswith("none"):
             self.add(x, d, lr, bounded=pulses.pulse_type == "none_with_device", noise=noise)
             return
         self.pulse_trains(trains(x, d, lr, g, pulses.numbers(), noise, self.kernel("pulse_bits", x.device.type)), noise)
+
+    def at_once(
+        self, x: Tensor, d: Tensor, lr: float | Tensor, pulses: PulsedUpdate, noise: Stream, granularity: float, probe: Probe | None = None
+    ) -> bool:
+        """Make and apply pulse trains in one call, where the engine has one for them; return whether it was done."""
+        return False
 
     @abstractmethod
     def kernel(self, operation: str, device_type: str) -> Any:
@@ -133,7 +139,8 @@ class DeviceArray(PulsedArray):
         for name in device.drift_state():
             self.register_buffer(f"drift_{name}", torch.zeros_like(like))
         self.apparent: Tensor
-        if device.write_noise > 0:
+        self.noisy = device.write_noise > 0
+        if self.noisy:
             self.register_buffer("apparent", self.w.clone())
         if device.counts:
             self.register_buffer("pulses", torch.zeros((2, site.rows, site.columns), dtype=torch.int64, device=like.device))
@@ -141,6 +148,10 @@ class DeviceArray(PulsedArray):
         self.diffuses = device.diffused(self.w, cell, noise.child("trial")) is not self.w
         self.events: Tensor
         self.register_buffer("events", torch.zeros(1, dtype=torch.int64, device=like.device))
+        names = ("w", *(f"cell_{name}" for name in self.step.cell), *(f"hidden_{name}" for name in self.step.hidden), "key")
+        self.places = (*names, "pulses") if device.counts else names
+        """The buffers that an engine's views are views of."""
+        self.views: Any = None
 
     def kernel(self, operation: str, device_type: str) -> Any:
         """Return the engine's function of an operation."""
@@ -156,12 +167,13 @@ class DeviceArray(PulsedArray):
 
     def weights(self) -> Tensor:
         """Return the weights [out, in] that reads see."""
-        return self.apparent if self.device.write_noise > 0 else self.w
+        # Not by attribute, which modules look up in three places.
+        return self._buffers["apparent" if self.noisy else "w"]  # type: ignore[return-value]
 
     def set_weights(self, w: Tensor, noise: Stream) -> None:
         """Clip w [out, in] to the devices' bounds and write it."""
         self.w.copy_(self.device.placed(w.to(self.w.dtype), self.cell()))
-        if self.device.write_noise > 0 and not self.device.write_noise_on_set:
+        if self.noisy and not self.device.write_noise_on_set:
             self.apparent.copy_(self.w)
         else:
             self._written(None, noise)
@@ -169,24 +181,42 @@ class DeviceArray(PulsedArray):
     def pulse_trains(self, made: Trains, noise: Stream, probe: Probe | None = None) -> None:
         """Apply pulse trains, one step of a device for each coincidence; a probe sees the weights without write noise."""
         assert noise.ordinals is not None
-        # Not by attribute, which modules look up in three places, tens of times for a mini-batch.
-        own: Any = self._buffers
-        w = own["w"]
-        touched = torch.zeros_like(w, dtype=torch.bool) if self.device.write_noise > 0 else None
-        cells = Cells(
-            self.step,
-            w,
-            tuple([own[f"cell_{name}"] for name in self.step.cell]),
-            tuple([own[f"hidden_{name}"] for name in self.step.hidden]),
-            self.params,
-            self.tables,
-            own.get("pulses"),
-            touched,
-        )
+        touched = torch.zeros_like(self.w, dtype=torch.bool) if self.noisy else None
         looks = () if probe is None else (probe,)
-        self.kernel("pulsed_update", w.device.type)(cells, made, own["key"], _word(noise.path), noise.ordinals, *looks)
+        update = self.kernel("pulsed_update", self.w.device.type)
+        update(self.cells(touched), made, self.key, _word(noise.path), noise.ordinals, *looks)
         if touched is not None:
             self._written(touched, noise)
+
+    def cells(self, touched: Tensor | None = None) -> Cells:
+        """Return the devices as an update takes them."""
+        # Not by attribute, which modules look up in three places, tens of times for a mini-batch.
+        own: Any = self._buffers
+        cell, hidden = (
+            [own[f"{kind}_{name}"] for name in names] for kind, names in (("cell", self.step.cell), ("hidden", self.step.hidden))
+        )
+        return Cells(self.step, own["w"], tuple(cell), tuple(hidden), self.params, self.tables, own.get("pulses"), touched)
+
+    def at_once(
+        self, x: Tensor, d: Tensor, lr: float | Tensor, pulses: PulsedUpdate, noise: Stream, granularity: float, probe: Probe | None = None
+    ) -> bool:
+        """Make and apply pulse trains in one call, where the engine has one for them; return whether it was done."""
+        views = self.seen_by_engine()
+        return views is not None and bool(views.pulse(x, d, lr, granularity, pulses, noise, probe))
+
+    def seen_by_engine(self) -> Any:
+        """Return the engine's views of the cells, kept until these move; None where it has none, or cells have write noise."""
+        own: Any = self._buffers
+        kept = self.views
+        if kept is not None and kept.places == [own[name].data_ptr() for name in self.places]:
+            return kept
+        if self.noisy or not own["w"].is_cpu:
+            return None
+        made = getattr(self.kernel("pulsed_update", "cpu"), "views", None)
+        if made is None:
+            return None
+        self.views = made([own[name] for name in self.places], self.cells(), own["key"])
+        return self.views
 
     def add(self, x: Tensor, d: Tensor, lr: float, *, bounded: bool, noise: Stream) -> None:
         """Subtract lr d x^T in floating point, sample by sample within the bounds if `bounded`."""
@@ -241,7 +271,7 @@ class DeviceArray(PulsedArray):
 
     def _written(self, mask: Tensor | None, noise: Stream | None) -> None:
         """Draw the apparent weights of the cells that were written, all of them without a mask."""
-        if self.device.write_noise == 0:
+        if not self.noisy:
             return
         if noise is None:
             raise ValueError("cells with write noise need a stream of noise for what writes them")
