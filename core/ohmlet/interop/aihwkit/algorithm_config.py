@@ -36,7 +36,8 @@ def read_out(device: Mapping[str, Any], rows: Rows) -> dict[str, Any] | None:
         return optional_pass(io, rows)
     if "refresh_forward" in device and int(real(device["refresh_every"])) > 0:
         return optional_pass(device["refresh_forward"], rows)
-    return None
+    # Mixed precision names the cell that it writes to.
+    return read_out(device["device"], rows) if isinstance(device.get("device"), Mapping) else None
 
 
 def mapping(parameters: Mapping[str, Any]) -> dict[str, Any]:

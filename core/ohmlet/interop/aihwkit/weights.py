@@ -21,6 +21,10 @@ def modifier(m: Mapping[str, Any], rows: list[ImportRow]) -> dict[str, Any] | No
         if std > 0:
             rows.append(ImportRow("std_dev", std, f"nothing: the modifier is {kind}"))
         return None
+    if std <= 0 and kind in {"ADD_NORMAL", "MULT_NORMAL", "DISCRETIZE_ADD_NORMAL", "POLY", "PROG_NOISE"}:
+        rounds = kind == "DISCRETIZE_ADD_NORMAL"
+        rows.append(ImportRow("type", kind, f"{'DISCRETIZE' if rounds else 'nothing'}: std_dev is {std:g}"))
+        return {"type": "discretize", **bins, **a} if rounds else None
     if kind in {"ADD_NORMAL", "MULT_NORMAL"}:
         return {"type": kind.lower(), "std": std, **a}
     if kind == "DISCRETIZE":

@@ -48,7 +48,7 @@ class Case:
 def read_cases(folder: Path) -> Iterator[Case]:
     """Yield every case of a folder in the order of its files; raises ConfigError when there is none or a file is damaged.
 
-    A `task` is no case but the inputs of all others in its file, whose arrays it joins.
+    A `task` is no case but the inputs of all others in its file, whose arrays it joins; so are those of a `measurement`, itself a case.
     """
     files = [path for path in sorted(folder.glob("*.json")) if path.name != "presets.json"]
     if not files:
@@ -61,7 +61,7 @@ def read_cases(folder: Path) -> Iterator[Case]:
             given = {
                 name: array
                 for data, own in zip(content["cases"], arrays, strict=True)
-                if data["kind"] == "task"
+                if data["kind"] in {"task", "measurement"}
                 for name, array in own.items()
             }
             for data, own in zip(content["cases"], arrays, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from typing import Any
@@ -33,7 +33,13 @@ REPLAYS = {
     "weight_modifier": "ohmlet.interop.replay.weights:modifier",
     "weight_clip": "ohmlet.interop.replay.weights:clip",
     "weight_remap": "ohmlet.interop.replay.weights:remap",
+    "measurement": "ohmlet.interop.replay.fitting:measurement",
+    "piecewise_from_histogram": "ohmlet.interop.replay.fitting:histogram",
+    "fit": "ohmlet.interop.replay.fitting:fitted",
 }
+
+JUDGED = {"measurement", "piecewise_from_histogram", "fit"}
+"""Kinds whose replay gives the verdict itself: what they are held against is no array of the case."""
 
 
 def verdict(case: Case, engine: str) -> Verdict:
@@ -42,7 +48,10 @@ def verdict(case: Case, engine: str) -> Verdict:
         return Verdict(case.id, "-", float("nan"), "-", False, f"kind '{case.kind}' is not replayed yet")
     module, _, name = REPLAYS[case.kind].partition(":")
     try:
-        replay: Callable[..., Mapping[str, Any]] = getattr(import_module(module), name)
+        replay: Callable[..., Any] = getattr(import_module(module), name)
+        if case.kind in JUDGED:
+            found: Verdict = replay(case, engine)
+            return found
         return compare(case, replay(case.data, case.inputs(), engine))
     except (OhmletError, ArithmeticError, KeyError, ValueError, RuntimeError, ImportError) as error:
         return Verdict(case.id, "-", float("nan"), "-", False, f"{type(error).__name__}: {error}")
