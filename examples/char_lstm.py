@@ -8,16 +8,13 @@ every character, so errors come back through time. Bits per character: 0 is cert
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 
 import click
 import torch
-from language import Text, bits_on_chips, digital_bits, hardware, show, train, write
+from language import Text, compare, train
 from rich.console import Console
 from torch import Tensor, nn
-
-import ohmlet
 
 
 class CharLSTM(nn.Module):
@@ -53,20 +50,7 @@ def main(
     read = Text(text, length=40)
     model = CharLSTM(len(read.characters), hidden)
     train("digital training", model, read, steps, 5e-3, seed, console)
-
-    # The direct mapping must not meet the clip of hardware-aware training, and gets as many steps.
-    config = ohmlet.AnalogConfig.parse(hardware(noise, weight_noise))
-    direct, aware = copy.deepcopy(model), copy.deepcopy(model)
-    train("the same, further", direct, read, aware_steps, 2e-3, seed + 1, console)
-    digital = digital_bits(direct, read)
-    click.echo(str(ohmlet.convert(direct, config.override({"tile.training": {}, "seed": seed}))))
-    ohmlet.convert(aware, config.override({"seed": seed}))
-    train("hardware-aware training", aware, read, aware_steps, 2e-3, seed + 1, console)
-
-    rows = {"direct": bits_on_chips("direct chips", direct, read, instances, seed, console)}
-    rows["hw-aware"] = bits_on_chips("hardware-aware chips", aware, read, instances, seed, console)
-    show(digital, rows, console)
-    write(path, digital, rows)
+    compare(model, read, (noise, weight_noise), aware_steps, 2e-3, instances, seed, path, console)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ import ohmlet
 from ohmlet.experiment.checkpoint import whole
 from ohmlet.experiment.progress import Bars
 
-__all__ = ["Text", "bits_on_chips", "hardware", "show", "train", "write"]
+__all__ = ["Text", "bits_on_chips", "compare", "hardware", "show", "train", "write"]
 
 TIMES = ("1 s", "1 h", "1 day", "1 month", "1 year")
 
@@ -95,6 +96,33 @@ def bits_on_chips(name: str, model: nn.Module, text: Text, instances: int, seed:
             found[t] = chip.at(t).evaluate(text.held_out, bits).tolist()
             stage.advance()
     return found
+
+
+def compare(
+    model: nn.Module,
+    text: Text,
+    chips: tuple[float, float],
+    steps: int,
+    lr: float,
+    instances: int,
+    seed: int,
+    path: Path | None,
+    console: Console,
+) -> None:
+    """Train a digital model further, directly and for the hardware, and print and write what both cost on `chips` (noise, weight noise)."""
+    # The direct mapping must not meet the clip of hardware-aware training, and gets as many steps.
+    config = ohmlet.AnalogConfig.parse(hardware(*chips))
+    direct, aware = copy.deepcopy(model), copy.deepcopy(model)
+    train("the same, further", direct, text, steps, lr, seed + 1, console)
+    digital = digital_bits(direct, text)
+    click.echo(str(ohmlet.convert(direct, config.override({"tile.training": {}, "seed": seed}))))
+    ohmlet.convert(aware, config.override({"seed": seed}))
+    train("hardware-aware training", aware, text, steps, lr, seed + 1, console)
+
+    rows = {"direct": bits_on_chips("direct chips", direct, text, instances, seed, console)}
+    rows["hw-aware"] = bits_on_chips("hardware-aware chips", aware, text, instances, seed, console)
+    show(digital, rows, console)
+    write(path, digital, rows)
 
 
 def show(digital: float, rows: dict[str, dict[str, list[float]]], console: Console) -> None:

@@ -126,7 +126,10 @@ def test_an_unfinished_run_with_other_settings_is_refused_and_fresh_starts_over(
         ({"compare": {"digital": {}}}, "'digital'"),
         ({"compare": {"a/b": {}}}, "names become files"),
         ({"compare": {"pcm": {"tile": "inference"}}}, "does not learn in memory"),
-        ({"compare": {"sgd": {"tile.update_algoritm": "sgd"}}}, "update_algorithm"),
+        (
+            {"compare": {"sgd": {"tile.update_algoritm": "sgd"}}},
+            r"compare\.sgd: unknown key 'update_algoritm', did you mean 'update_algorithm'",
+        ),
         ({"hardware": {"tile": "in_memory", "seed": 5}}, "hardware.seed 5"),
         ({"sedes": [1]}, "did you mean 'seeds'"),
         ({"schema": 7}, "schema 7"),

@@ -9,8 +9,8 @@ import pytest
 
 from ohmlet.config import files
 from ohmlet.errors import ConfigError
-from ohmlet.experiment.comparison import load
 from ohmlet.experiment.schema import Experiment
+from ohmlet.experiment.sweep import load
 from tests.experiment.conftest import SMALL
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -45,7 +45,7 @@ def test_an_empty_experiment_is_complete() -> None:
         ({"evaluation": {"variants": {}}}, r"'variants' needs at least one"),
         (
             {"evaluation": {"variants": {"x": {"tile.nose_model.prog_noise_scale": 2}}}},
-            r"unknown key 'nose_model', did you mean 'noise_model'\?",
+            r"evaluation\.variants\.x: unknown key 'nose_model', did you mean 'noise_model'\?",
         ),
         ({"name": "../up"}, r"'name' becomes a folder, so it cannot be '../up'"),
         ({"data": {"type": "digits", "test_fraction": 0.5, "validation_fraction": 0.5}}, r"0.5 and .* 0.5 leave nothing to train on"),

@@ -31,13 +31,15 @@ def _file(path: str, changes: Sequence[str]) -> int:
     from ohmlet.config.analog import AnalogConfig
     from ohmlet.config.dotted import assignment, with_paths
     from ohmlet.errors import ConfigError
-    from ohmlet.experiment.comparison import parsed
     from ohmlet.experiment.schema import is_experiment
+    from ohmlet.experiment.sweep import read
+    from ohmlet.experiment.sweep_paths import changed
     from ohmlet.hooks import hooks
 
-    content = with_paths(files.read(path), dict(assignment(change) for change in changes))
+    content, paths = files.read(path), dict(assignment(change) for change in changes)
+    content = changed(content, paths, path) if is_experiment(content) else with_paths(content, paths)
     try:
-        config = parsed(content, path).hardware if is_experiment(content) else AnalogConfig.parse(content, path)
+        config = read(content, path).hardware if is_experiment(content) else AnalogConfig.parse(content, path)
     except ConfigError as error:
         problems = list(error.problems)
     else:

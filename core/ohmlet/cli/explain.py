@@ -20,20 +20,22 @@ settings = click.option(
 def explain_command(config: str, changes: Sequence[str]) -> None:
     """Print CONFIG (a file, an experiment's file, or a preset's name) as equations with its values and units.
 
-    Of a comparison, every variant is printed.
+    Of a comparison, every variant is printed; of a sweep, what it starts from.
     """
     from ohmlet.config import files
     from ohmlet.config.analog import AnalogConfig, load_config
     from ohmlet.config.dotted import assignment, with_paths
-    from ohmlet.experiment.comparison import Comparison, load
+    from ohmlet.experiment.comparison import Comparison
     from ohmlet.experiment.schema import is_experiment
+    from ohmlet.experiment.sweep import Swept, load
     from ohmlet.explanation import explain
 
     paths = dict(assignment(change) for change in changes)
     if Path(config).suffix:
         content = files.read(config)
         if is_experiment(content):
-            experiment = load(config, paths)
+            found = load(config, paths)
+            experiment = found.base if isinstance(found, Swept) else found
             if not isinstance(experiment, Comparison):
                 click.echo(explain(experiment.hardware))
                 return

@@ -15,7 +15,9 @@ __all__ = ["main", "ohmlet_group"]
 
 COMMANDS = {
     "check": "ohmlet.cli.check:check",
+    "compare": "ohmlet.cli.compare:compare_command",
     "explain": "ohmlet.cli.explain:explain_command",
+    "fit": "ohmlet.cli.fit:fit_command",
     "list": "ohmlet.cli.list:list_command",
     "plot": "ohmlet.cli.plot:plot_command",
     "run": "ohmlet.cli.run:run_command",
@@ -68,7 +70,7 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 def ohmlet_group() -> None:
     """Simulate analog in-memory computing on PyTorch.
 
-    Exit status: 0 done, 1 a check failed, 2 wrong usage or config, 130 interrupted.
+    Exit status: 0 done, 1 a check or a point of a sweep failed, 2 wrong usage or config, 130 interrupted.
     """
 
 

@@ -13,6 +13,7 @@ from ohmlet.config.analog import AnalogConfig
 from ohmlet.config.dotted import with_paths
 from ohmlet.config.structure import part, plain, structure
 from ohmlet.errors import ConfigError
+from ohmlet.experiment.aging import Chips, can_age
 from ohmlet.experiment.data import DataSet
 from ohmlet.experiment.models import Model
 from ohmlet.experiment.schema import Experiment, Phase, prepared
@@ -45,6 +46,7 @@ class Comparison:
     compare: dict[str, dict[str, Any]] = field(
         hash=False, metadata={"doc": "name -> dotted changes to the hardware, such as {tile.update_algorithm: {type: tiki_taka}}"}
     )
+    chips: Chips | None = part(Chips | None, "the trained cells over time; left out, nothing is evaluated after training", None)
 
     def __attrs_post_init__(self) -> None:
         if not self.name or Path(self.name).name != self.name:
@@ -60,13 +62,15 @@ class Comparison:
         for name in self.compare:
             if name == DIGITAL or not name.strip() or Path(name).name != name:
                 raise ValueError(f"'compare' cannot name a variant {name!r}: names become files, and {DIGITAL} is the baseline")
-            if not hasattr(self.of(name).tile, "update_algorithm"):
+            if not hasattr(self._checked(name).tile, "update_algorithm"):
                 raise ValueError(f"variant '{name}' does not learn in memory: give it tile in_memory")
+            if self.chips is not None and not can_age(self.of(name)):
+                raise ValueError(f"'chips' needs to know what becomes of the cells of variant '{name}': give it a tile.noise_model")
 
     @classmethod
     def prepare_plain(cls, value: Any) -> Any:
         """Check and take out the schema's version."""
-        return prepared(value, "name, seeds, processes, data, model, training, hardware, compare")
+        return prepared(value, "name, seeds, processes, data, model, training, hardware, compare, chips")
 
     @classmethod
     def parse(cls, value: Any, path: str = "comparison") -> Comparison:
@@ -77,6 +81,13 @@ class Comparison:
         """Return the hardware of a variant."""
         return self.hardware.override(self.compare[variant])
 
+    def _checked(self, variant: str) -> AnalogConfig:
+        """Return the hardware of a variant; every problem names the variant."""
+        try:
+            return self.of(variant)
+        except ConfigError as error:
+            raise ConfigError(*(f"compare.{variant}: {problem}" for problem in error.problems)) from None
+
     def to_plain(self) -> dict[str, Any]:
         """Return the whole comparison as plain data, every part expanded."""
         return {"schema": 1, **plain(self)}
@@ -85,7 +96,9 @@ class Comparison:
 def parsed(content: Mapping[str, Any], path: str) -> Experiment | Comparison:
     """Return what plain data say, a comparison where they have `compare`; raises ConfigError with every problem and its path."""
     if "compare" in content and "evaluation" in content:
-        raise ConfigError(f"{path}: 'compare' trains in memory and 'evaluation' programs chips: leave one of them out")
+        raise ConfigError(
+            f"{path}: 'compare' trains in memory and 'evaluation' programs chips: leave one of them out; `chips` lets trained cells age"
+        )
     return Comparison.parse(content, path) if "compare" in content else Experiment.parse(content, path)
 
 

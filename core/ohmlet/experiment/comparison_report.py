@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from ohmlet.experiment import aging
 from ohmlet.experiment.checkpoint import whole
 from ohmlet.experiment.comparison import DIGITAL
 from ohmlet.hooks import hooks
@@ -84,13 +85,28 @@ def table(results: dict[str, Any]) -> Table:
     return made
 
 
-def notes(results: dict[str, Any]) -> list[str]:
-    """Return what a reader should know of the table."""
+def _remarks(results: dict[str, Any]) -> list[str]:
     lines = [f"one test sample is {100 / results['samples']:.2f} points; the spread is that of {len(results['seeds'])} seeds"]
     counted = [training for training in results["trainings"] if training["variant"] != DIGITAL]
     if any(not training["pulses"] for training in counted):
         lines.append("pulses are counted of devices with count_pulses: true")
     return lines
+
+
+def notes(results: dict[str, Any]) -> list[str]:
+    """Return what a reader should know of the table, and the accuracies over time if there are any."""
+    lines, aged = _remarks(results), aging.lines(_of(results))
+    if aged:
+        lines += ["", f"{_over_time(results)}:", ""]
+        widths = [max(map(len, column)) for column in zip(*aged, strict=True)]
+        for name, *cells in aged:
+            lines.append("  ".join([name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))]))
+    return lines
+
+
+def _over_time(results: dict[str, Any]) -> str:
+    chips = next(len(row["chips"][0]["instances"]) for row in results["trainings"] if "chips" in row)
+    return f"accuracy in % over time after training, mean±spread of {len(results['seeds'])} x {chips} chips"
 
 
 def draw(results: dict[str, Any], path: Any) -> None:
@@ -134,7 +150,13 @@ def write_report(run: ComparisonRun) -> None:
         draw(results, path)
     text = [f"# {results['name']}", "", f"| {' | '.join(HEADS)} |", f"|{'---|' * len(HEADS)}"]
     text += [f"| {' | '.join(row)} |" for row in rows_of(results)]
-    text += ["", *(f"- {line}" for line in notes(results)), "", "![learning curves](learning_curves.png)", ""]
+    aged = aging.lines(_of(results))
+    text += ["", *(f"- {line}" for line in _remarks(results)), "", "![learning curves](learning_curves.png)", ""]
+    if aged:
+        with whole(folder / "aging.png") as path:
+            aging.draw(_of(results), f"{results['name']}: error bars one standard deviation", path)
+        text += ["## Over time", "", f"{_over_time(results)}.", "", f"| {' | '.join(aged[0])} |", f"|{'---|' * len(aged[0])}"]
+        text += [*(f"| {' | '.join(row)} |" for row in aged[1:]), "", "![accuracy over time](aging.png)", ""]
     text += ["## Pulses of each array", "", "| | seed | layer | array | devices | up | down |", "|---|---|---|---|---|---|---|"]
     for training in results["trainings"]:
         for row in training["pulses"]:

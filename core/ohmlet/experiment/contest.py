@@ -12,6 +12,8 @@ from torch import nn
 
 from ohmlet.cells import DeviceArray
 from ohmlet.conversion import convert
+from ohmlet.errors import UnprogrammedWarning
+from ohmlet.experiment.aging import accuracies
 from ohmlet.experiment.checkpoint import Checkpoint, Stopper
 from ohmlet.experiment.comparison import DIGITAL, Comparison
 from ohmlet.experiment.data import Split
@@ -79,7 +81,10 @@ def take_part(
             model = convert(model, comparison.of(job.variant).override({"seed": job.seed})).model
 
     def look() -> None:
-        state["curve"].append(accuracy(model, split.test_x, split.test_y))
+        with warnings.catch_warnings():
+            # The curve is that of learning; what becomes of the cells afterwards is what `chips` is for.
+            warnings.simplefilter("ignore", UnprogrammedWarning)
+            state["curve"].append(accuracy(model, split.test_x, split.test_y))
         stage.note(f"{job.folder}: {100 * state['curve'][-1]:.1f} % after {len(state['curve'])} epochs")
 
     def save() -> None:
@@ -103,5 +108,7 @@ def take_part(
         if state["training"]:
             save()
     outcome = {"variant": job.variant, "seed": job.seed, "accuracy": state["curve"], "pulses": pulse_counts(model)}
+    if comparison.chips is not None and job.variant != DIGITAL:
+        outcome["chips"] = accuracies(model, comparison.chips, split, job.seed)
     checkpoint.save({"outcome": outcome, "training": {"step": state["training"]["step"]}})
     return outcome

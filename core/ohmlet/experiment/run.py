@@ -29,7 +29,7 @@ from ohmlet.hooks import hooks
 from ohmlet.units import seconds
 from ohmlet_kernels.noise import key
 
-__all__ = ["Run", "batches"]
+__all__ = ["Run", "batches", "on_threads"]
 
 MASK = 2**63 - 1
 
@@ -60,7 +60,7 @@ class Run:
         """Run to the end and return the results; raises Interrupted, with a checkpoint written, when the user stops it."""
         files.write(self.experiment.to_plain(), self.folder / "experiment.yaml")
         stopper = Stopper()
-        with stopper.listening(), _threads(self.experiment.threads):
+        with stopper.listening(), on_threads(self.experiment.threads):
             try:
                 self._run(stopper)
             except Interrupted:
@@ -193,7 +193,7 @@ def _untrained(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def on_threads(count: int) -> Iterator[None]:
     """Let torch compute on this many threads, unless 0."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)

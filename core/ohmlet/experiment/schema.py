@@ -14,13 +14,14 @@ from ohmlet.config import files
 from ohmlet.config.analog import SCHEMA, AnalogConfig
 from ohmlet.config.dotted import with_paths
 from ohmlet.config.structure import part, plain, shortened, structure
+from ohmlet.errors import ConfigError
 from ohmlet.experiment.data import DataSet
 from ohmlet.experiment.models import Model
 from ohmlet.experiment.optimizers import Optimizer
 from ohmlet.spec import boolean, integer, one_of
 from ohmlet.units import seconds
 
-__all__ = ["Evaluation", "Experiment", "Phase", "Training", "is_experiment"]
+__all__ = ["Evaluation", "Experiment", "Phase", "Training", "checked_times", "is_experiment"]
 
 
 @frozen(kw_only=True)
@@ -52,13 +53,14 @@ class Training:
     hardware_aware: Phase | None = part(Phase | None, "fine-tuning of the converted model", None)
 
 
-def _times(value: Any) -> tuple[float | str, ...]:
-    times = tuple(value)
-    for time in times:
+def checked_times(value: Any) -> tuple[float | str, ...]:
+    """Return points in time as they were given, checked."""
+    found = tuple(value)
+    for time in found:
         seconds(time)
-    if not times:
+    if not found:
         raise ValueError("'times' needs at least one time")
-    return times
+    return found
 
 
 @frozen(kw_only=True)
@@ -67,7 +69,7 @@ class Evaluation:
 
     instances: int = integer(25, "chips, each programmed with its own errors", ge=1)
     times: tuple[float | str, ...] = field(
-        default=("1 s", "1 h", "1 day", "1 month", "1 year"), converter=_times, metadata={"doc": "after the first read-out"}
+        default=("1 s", "1 h", "1 day", "1 month", "1 year"), converter=checked_times, metadata={"doc": "after the first read-out"}
     )
     variants: dict[str, dict[str, Any]] = field(
         factory=lambda: {"nominal": {}},
@@ -106,8 +108,11 @@ class Experiment:
     def __attrs_post_init__(self) -> None:
         if not self.name or Path(self.name).name != self.name:
             raise ValueError(f"'name' becomes a folder, so it cannot be {self.name!r}")
-        for changes in self.evaluation.variants.values():
-            self.hardware.override(changes)
+        for variant, changes in self.evaluation.variants.items():
+            try:
+                self.hardware.override(changes)
+            except ConfigError as error:
+                raise ConfigError(*(f"evaluation.variants.{variant}: {problem}" for problem in error.problems)) from None
         if self.training.hardware_aware is None and not self.evaluation.direct:
             raise ValueError("nothing to evaluate: 'training.hardware_aware' is left out and 'evaluation.direct' is false")
 
@@ -146,4 +151,4 @@ def prepared(value: Any, keys: str) -> dict[str, Any]:
 
 def is_experiment(content: Mapping[str, Any]) -> bool:
     """Whether a file's content is an experiment rather than a bare analog config."""
-    return bool({"data", "model", "training", "hardware", "evaluation", "compare"} & content.keys())
+    return bool({"data", "model", "training", "hardware", "evaluation", "compare", "sweep", "programming"} & content.keys())
