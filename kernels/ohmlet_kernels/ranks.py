@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-__all__ = ["gathered", "rank_and_world"]
+__all__ = ["gathered", "rank_and_world", "tell_unequal"]
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -13,6 +16,20 @@ def rank_and_world() -> tuple[int, int]:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
+
+
+_told: set[str] = set()
+
+
+def tell_unequal(sizes: Sequence[int]) -> None:
+    """Warn once that processes have parts of a batch of unequal sizes, from the vectors of each."""
+    if len(set(sizes)) > 1 and not _told:
+        _told.add("unequal")
+        warnings.warn(
+            f"the processes of this step have {', '.join(map(str, sizes))} vectors: samples are numbered as if all had as many, so that "
+            "some of different processes draw the same noise; give each the same number, for example with drop_last=True",
+            stacklevel=2,
+        )
 
 
 def gathered(values: Tensor) -> Tensor:

@@ -5,9 +5,10 @@ import torch
 
 from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet_kernels.noise import Stream
-from ohmlet_kernels.pulsed_update import Trains, reference
 from ohmlet_kernels.pulsed_update import numba as compiled
-from ohmlet_kernels.pulsed_update.cells import BOTH, UP_ONLY, Probe
+from ohmlet_kernels.pulsed_update import reference
+from ohmlet_kernels.pulsed_update.cells import Probe
+from ohmlet_kernels.pulsed_update.numba_vectors import Views
 from ohmlet_kernels.pulsed_update.trains import managed, trains
 from tests.kernels.pulsed_steps import cells_of, copied
 
@@ -73,22 +74,28 @@ def test_numbers_that_are_no_numbers_never_fire() -> None:
     assert made.x[1, 2].item() == 0
 
 
-@pytest.mark.parametrize("select", [BOTH, UP_ONLY])
-def test_trains_in_the_order_of_rows_and_silent_rows_change_no_update(select: int) -> None:
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+def test_vectors_pulsed_in_one_call_and_by_trains(settings: PulsedUpdate) -> None:
     x, d = vectors(5, 9, 6)
     d[1:3], d[:, 2] = 0.0, 0.0
-    key, ordinals = torch.tensor(77), torch.arange(5) + 5
-    ordered = compiled.pulse_bits.trains(x, d, 0.05, 0.01, PulsedUpdate().numbers(), Stream(key, ordinals))
-    assert isinstance(ordered, compiled.Ordered)
-    cells = cells_of("everything", 6, 9, counted=True)
-    seen = []
-    for made in (ordered if select == BOTH else ordered._replace(select=select), Trains(*ordered[:5], select)):
-        for update in (compiled.pulsed_update, reference.pulsed_update):
-            own, probe = copied(cells), Probe(torch.tensor([1, 2, 5]), torch.tensor([0, 8, 3]), True, torch.zeros(3, 6))
-            update(own, made, key, 9, ordinals, probe)
-            seen.append((own.w, own.pulses, probe.seen))
-    assert not torch.equal(seen[0][0], cells.w)
-    for w, pulses, looks in seen[1:]:
+    # Lines that always fire and lines that never do take a way of their own.
+    x[4] = torch.nn.functional.one_hot(torch.tensor(3), 9) * 20.0
+    noise, before, seen = Stream(torch.tensor(77), torch.arange(5) + 5, path="here"), cells_of("everything", 6, 9, counted=True), []
+    fits = settings.desired_bl <= 32
+    for way in ("one call", "trains", "reference") if fits else ("trains", "one call"):
+        own, probe = copied(before), Probe(torch.tensor([1, 2, 5]), torch.tensor([0, 8, 3]), True, torch.zeros(3, 6))
+        if way == "one call":
+            done = Views([own.w], own, torch.tensor(9)).pulse(x, d, 0.05, 0.01, settings, noise, probe)
+            assert done == fits
+        else:
+            made = trains(x, d, 0.05, 0.01, settings.numbers(), noise, reference.pulse_bits)
+            update = compiled.pulsed_update if way == "trains" else reference.pulsed_update
+            update(own, made, torch.tensor(9), noise.word("pulse noise"), noise.ordinals, probe)  # type: ignore[arg-type]
+        seen.append((own.w, own.pulses, probe.seen))
+    assert not torch.equal(seen[0][0], before.w)
+    for w, pulses, looks in seen[1:] if fits else []:
         torch.testing.assert_close(w, seen[0][0], rtol=2e-6, atol=2e-7)
         torch.testing.assert_close(looks, seen[0][2], rtol=2e-6, atol=2e-7)
         assert torch.equal(pulses, seen[0][1])  # type: ignore[arg-type]
+    if not fits:
+        assert torch.equal(seen[1][0], before.w)

@@ -53,3 +53,18 @@ def test_no_more_is_kept_than_a_quarter_above_a_digital_layer(tile: dict[str, An
     kept = kept_bytes(analog, x)
     # At least the codes of the inputs.
     assert x.numel() <= kept <= 1.25 * digital
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_an_ideal_layer_keeps_its_inputs_and_scales_and_no_scaled_weights(groups: int) -> None:
+    torch.manual_seed(0)
+    digital = nn.Conv1d(256, 128, 1, groups=groups).double()
+    x = torch.randn(8, 256, 2, dtype=torch.float64, requires_grad=True)
+    expected = torch.autograd.grad(digital(x).square().sum(), (x, *digital.parameters()))
+    made = ohmlet.convert(digital, {"tile": "ideal", "mapping": {"omega": 0.7, "max_in": 0, "max_out": 0}}).model.train()
+    kept = kept_bytes(made, x)
+    found = torch.autograd.grad(made(x).square().sum(), (x, *made.parameters()))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+    # Inputs as patches, outputs, and a number for each output: the weights have 32768 / groups numbers.
+    assert kept <= 8 * (2 * x.numel() + 2 * 8 * 128 * 2 + 4 * 128)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,26 @@ def train(rank: int = 0, world: int = 1) -> dict[str, Any]:
     return model.state_dict()
 
 
+def unequal(rank: int) -> list[str]:
+    """Return the warnings of two steps with 5 samples on one rank and 3 on the other."""
+    model: nn.Module = nn.Sequential(nn.Linear(6, 5))
+    ohmlet.convert(model, {"tile": TILE, "seed": 7})
+    optimizer = AnalogSGD(model.parameters(), lr=0.3)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for xs in X[:2]:
+            optimizer.zero_grad()
+            model(xs[:5] if rank == 0 else xs[5:8]).square().mean().backward()
+            optimizer.step()
+    return [str(each.message) for each in told]
+
+
 def main(rank: int, world: int, folder: Path) -> None:
     """Train as one rank and save the state."""
     store = f"file://{folder / 'meeting'}"
     torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=world, timeout=timedelta(seconds=60))
     torch.save(train(rank, world), folder / f"{rank}.pt")
+    (folder / f"{rank}.txt").write_text("\n".join(unequal(rank)), "utf-8")
     torch.distributed.destroy_process_group()
 
 

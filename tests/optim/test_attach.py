@@ -115,6 +115,45 @@ def test_attaching_twice_updates_once() -> None:
     assert all(torch.equal(value, cells(twice)[name]) for name, value in cells(once).items())
 
 
+def test_lbfgs_with_several_evaluations_a_step_is_refused() -> None:
+    model = network()
+    with pytest.raises(ConfigError, match=r"LBFGS with max_iter 20 evaluates.*set max_iter to 1"):
+        attach(torch.optim.LBFGS(model.parameters()), model)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_closure_is_called_once_a_step(named: bool) -> None:
+    model, plain = network(), network()
+    optimizer = attach(torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=1), model)
+    reference = AnalogSGD(plain.parameters(), lr=0.1)
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = loss_of(model)
+        loss.backward()
+        return float(loss)
+
+    _ = optimizer.step(closure=closure) if named else optimizer.step(closure)
+    loss_of(plain).backward()
+    reference.step()
+    for name, value in cells(plain).items():
+        assert torch.equal(value, cells(model)[name]), name
+
+
+def test_a_second_call_of_a_closure_within_a_step_is_refused() -> None:
+    class Twice(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            closure()
+            return closure()
+
+    model = network()
+    optimizer = attach(Twice(model.parameters(), lr=0.1), model)
+    before = cells(model)
+    with pytest.raises(OrderError, match=r"Twice calls its closure again within a step.*AnalogSGD or Adam"):
+        optimizer.step(lambda: loss_of(model).backward())
+    assert not moved(before, model)
+
+
 def test_attach_refuses_models_that_do_not_learn_in_memory() -> None:
     model = nn.Sequential(nn.Linear(2, 2))
     with pytest.raises(ConfigError, match="no layer of this model learns in memory"):

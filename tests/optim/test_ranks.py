@@ -38,6 +38,8 @@ def test_two_processes_update_the_cells_as_one(tmp_path: Path) -> None:
     alone = train()
     assert int(alone["0.array.in_situ.vectors"]) == STEPS * BATCH
     for rank in range(2):
+        (told,) = (tmp_path / f"{rank}.txt").read_text("utf-8").splitlines()
+        assert told.startswith("the processes of this step have 5, 3 vectors")
         state = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert state.keys() == alone.keys()
         for name, value in alone.items():

@@ -18,6 +18,7 @@ from ohmlet.interfaces.tile import ProgrammableTile, Site
 from ohmlet.nn.in_situ import InSitu, learns
 from ohmlet.nn.kernels import kernels_of
 from ohmlet.nn.mapping import LearnedScales, weight_scales
+from ohmlet_kernels.extremes import largest_of_rows
 from ohmlet_kernels.noise import Stream
 from ohmlet_kernels.noise import key as stream_key
 from ohmlet_kernels.noise.stream import STEP_BITS
@@ -41,6 +42,8 @@ class Mapped(NamedTuple):
 
     w: Tensor
     scale: Tensor
+    g: Tensor | None = None
+    """On a chip whose crossbars read them, the devices' conductances [devices, ..., out, in] in uS that amount to these weights."""
 
 
 class ReadState:
@@ -144,7 +147,7 @@ class AnalogArray(nn.Module):
             self.register_buffer(counter, torch.zeros(1, dtype=torch.int64))
         self.read: ReadState | None = None
         # Of the latest forward passes, last first: checkpointing runs them again in that order, inside backward.
-        self._bases: deque[Tensor] = deque(maxlen=256)
+        self._bases: deque[Tensor | int] = deque(maxlen=256)
         self.forgotten = 0
         """How often an optimizer has stepped the layer's matrix and none the array's own parameters, which have gradients."""
 
@@ -221,22 +224,53 @@ class AnalogArray(nn.Module):
 
     def at_once(self, x: Tensor, bias: Tensor | None) -> Tensor | None:
         """Return y [S, out] of x [S, in] in training where one crossbar computes it in one step, else None; the same numbers."""
-        in_situ = self.in_situ
+        # Modules look attributes up in three places, tens of times for a mini-batch.
+        in_situ: Any = self._modules.get("in_situ")
         if in_situ is None or not in_situ.single or not self.training or self.read is not None or self.bias_column:
             return None
-        if not _plain(x) or (bias is not None and not _plain(bias)) or self.log_scales is not None or _hooked(self):
+        if not _plain(x) or (bias is not None and not _plain(bias)) or self._modules.get("log_scales") is not None or _hooked(self):
             return None
-        crossbar = in_situ.crossbars()[0]
+        crossbar: Any = in_situ.only()
         affine = getattr(crossbar, "affine", None)
         if affine is None or _hooked(crossbar):
             return None
-        compute = affine(x, in_situ.scale(0), bias)
+        compute = affine(x, in_situ._buffers["scale_0"], bias)
         if compute is None:
             return None
-        in_situ.check(self.name)
-        ordinals, path = self._ordinals(len(x))
-        y: Tensor = compute(Stream(self.keys.select(0, 0).select(0, 0), ordinals, self.steps, path))
+        if crossbar.pending:
+            in_situ.check(self.name)
+        y: Tensor = compute(self._buffers["keys"].item(), self._first(len(x)), "training")  # type: ignore[union-attr]
         return y
+
+    def mapped_at_once(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
+        """Return what `at_once` does where the layer owns the weight [out, in]: y [S, out], or None."""
+        modules: Any = self._modules
+        crossbars = modules["crossbars"]._modules
+        if len(crossbars) > 1 or self.groups > 1 or not self.training or self.read is not None or self.bias_column:
+            return None
+        (crossbar,) = crossbars.values()
+        affine = getattr(crossbar, "mapped_affine", None)
+        compute = affine() if affine is not None else None
+        if compute is None or modules.get("log_scales") is not None or _hooked(self) or _hooked(crossbar):
+            return None
+        if not (_plain(x) and _plain(weight) and (bias is None or _plain(bias))):
+            return None
+        m, largest = self.config.mapping, largest_of_rows(weight)
+        scale = weight_scales(weight, m.scales, m.omega, m.max_scale_range, largest=largest)
+        key, step = int(self.keys), int(self.steps)
+        y: Tensor = compute(x, weight, scale, largest, bias, (key, self._first(len(x)), step, "training"))
+        return y
+
+    def _first(self, samples: int) -> int:
+        """Return the ordinal of the first of a training call's samples; advances the counter."""
+        if self._bases and recomputing():
+            return int(self._bases.pop())
+        rank, world = rank_and_world()
+        counter: Any = self._buffers["trained_samples"]
+        first: int = counter.item() + rank * samples
+        self._bases.append(first)
+        counter.add_(world * samples)
+        return first
 
     def call(self, rows: int, weight: Tensor, bias: Tensor | None) -> Call:
         """Map the weights and number the samples of a call with S `rows`, all instances together; advances the counter."""
@@ -286,7 +320,12 @@ class AnalogArray(nn.Module):
             if step and noise.ordinals is not None:
                 noise = noise.at(noise.ordinals + (step << STEP_BITS))
             inputs = x[..., block.first_in : block.last_in]
-            y = crossbar.mvm(inputs, mapped.w, noise) if divisor is None else crossbar.mapped_mvm(inputs, mapped.w, divisor, noise)
+            if self.read is None and getattr(crossbar, "composed", False):
+                y = crossbar.composed_mvm(inputs, noise)
+            elif mapped.g is not None:
+                y = crossbar.conductance_mvm(inputs, mapped.g, noise)
+            else:
+                y = crossbar.mvm(inputs, mapped.w, noise) if divisor is None else crossbar.mapped_mvm(inputs, mapped.w, divisor, noise)
             scale = mapped.scale.mT.unsqueeze(-3).to(y.dtype)
             if factor is not None:
                 scale = scale * factor.unsqueeze(-3).to(y.dtype)

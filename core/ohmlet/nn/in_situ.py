@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from ohmlet.errors import OrderError
 from ohmlet.interfaces.tile import Pending
 from ohmlet.nn.mapping import weight_scales
 from ohmlet_kernels.noise import Stream
-from ohmlet_kernels.ranks import rank_and_world
+from ohmlet_kernels.ranks import rank_and_world, tell_unequal
 from ohmlet_kernels.recompute import recomputing
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ __all__ = ["InSitu", "learns"]
 
 HELD = 0.9
 """Part of their weights that cells must come to, on average, for nothing to be said."""
+
+
+UNIT = float(torch.tensor(Pending.UNIT))
+"""What a backward pass leaves at the anchor, in float32 as it is there."""
 
 
 def learns(crossbar: nn.Module) -> bool:
@@ -38,6 +43,7 @@ def from_all_ranks(rows: Tensor) -> Tensor:
         return rows
     counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(world)]
     torch.distributed.all_gather(counts, torch.tensor([rows.shape[-2]], device=rows.device))
+    tell_unequal([int(count) for count in counts])
     largest = int(max(counts))
     padded = rows.new_zeros((*rows.shape[:-2], largest, rows.shape[-1]))
     padded[..., : rows.shape[-2], :] = rows
@@ -46,13 +52,24 @@ def from_all_ranks(rows: Tensor) -> Tensor:
     return torch.cat([part[..., : int(count), :] for part, count in zip(parts, counts, strict=True)], dim=-2)
 
 
+def _rows(part: Tensor) -> Tensor:
+    """Return the rows of a part [..., S, R, size], or [S, size], in float32."""
+    return part.float() if part.ndim == 2 else part.float().flatten(-3, -2)
+
+
 def _joined(parts: list[Tensor], scale: Tensor, size: int) -> Tensor:
-    """Return the rows of parts [..., S, R, size], one after the other, in float32; of no part, none beside a scale [..., rows, 1]."""
+    """Return the rows of parts, one after the other, in float32; of no part, none beside a scale [..., rows, 1]."""
     if len(parts) == 1:
-        return parts[0].float().flatten(-3, -2)
+        return _rows(parts[0])
     if not parts:
         return scale.new_zeros((*scale.shape[:-2], 0, size))
-    return torch.cat([part.float().flatten(-3, -2) for part in parts], dim=-2)
+    return torch.cat([_rows(part) for part in parts], dim=-2)
+
+
+@functools.lru_cache(64)
+def _counted(count: int, device: torch.device) -> Tensor:
+    """Return the numbers 0 to count - 1, to be added to and not to be changed."""
+    return torch.arange(count, device=device)
 
 
 def _finite(d: Tensor) -> bool:
@@ -82,6 +99,7 @@ class InSitu(nn.Module):
         self._owned = (crossbars,)
         for crossbar in self.crossbars():
             crossbar.pending.anchor = self.anchor
+        self.squares: dict[int, tuple[Tensor, int, Tensor]] = {}
         self.attached = False
         self.told = False
         """Whether it was said that the layer is trained in evaluation mode."""
@@ -90,7 +108,7 @@ class InSitu(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A copy is held by no optimizer.
-        super().__setstate__(state | {"attached": False})  # type: ignore[no-untyped-call]
+        super().__setstate__(state | {"attached": False, "squares": {}})  # type: ignore[no-untyped-call]
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -101,12 +119,15 @@ class InSitu(nn.Module):
 
     def crossbars(self) -> list[Any]:
         """Return the array's crossbars."""
-        return list(self._owned[0])
+        return list(self._owned[0]._modules.values())
+
+    def only(self) -> Any:
+        """Return the crossbar of an array with one, or the first."""
+        return self._owned[0]._modules["0"]
 
     def scale(self, index: int) -> Tensor:
         """Return the scale [groups?, out or 1, 1] of a crossbar."""
-        scale: Tensor = getattr(self, f"scale_{index}")
-        return scale
+        return self._buffers[f"scale_{index}"]  # type: ignore[return-value]
 
     @torch.no_grad()
     def adopt(self, matrix: Tensor, keys: Tensor, name: str) -> None:
@@ -143,33 +164,51 @@ class InSitu(nn.Module):
 
     def drop(self) -> None:
         """Forget the updates that wait, as `zero_grad` does with gradients."""
-        for crossbar in self.crossbars():
+        crossbars: Any = self._owned[0]._modules
+        for crossbar in crossbars.values():
             crossbar.pending.clear()
 
-    @torch.no_grad()
     def learn(self, lr: float, keys: Tensor, name: str) -> bool:
         """Update the crossbars with what has waited since the last step, in the order of the forward calls; return whether any has.
 
         Under data parallelism the pairs of all ranks are applied on each rank, in the order of ranks, with errors averaged as
         gradients are.
         """
-        world = rank_and_world()[1]
-        if self.anchor.grad is None:
+        # Modules look attributes up in three places, tens of times for a mini-batch.
+        anchor, vectors = self._parameters["anchor"], self._buffers["vectors"]
+        assert anchor is not None
+        assert vectors is not None
+        left = anchor.grad
+        if left is None:
             # `model.zero_grad()` came after the backward passes, or `torch.autograd.grad` asked for other gradients.
             self.drop()
-        factor = self._factor(name)
-        count = 0
-        for index, crossbar in enumerate(self.crossbars()):
-            waiting = sorted(crossbar.pending, key=lambda pair: pair.order) if len(crossbar.pending) > 1 else list(crossbar.pending)
+        world = rank_and_world()[1]
+        passes = len(self.only().pending) if self.single else sum([len(crossbar.pending) for crossbar in self.crossbars()])
+        factor = self._factor(name, left, passes)
+        count = self._at_once(self.only(), factor, lr, keys) if self.single and passes == world == 1 else 0
+        if count == 0:
+            count = self._one_by_one(self.crossbars(), factor, world, lr, keys, name)
+        if count:
+            vectors.add_(count)
+        anchor.zero_()
+        if left is not None:
+            # What is made is made: a step without zero_grad before the next backward pass does not scale that one's updates.
+            left.zero_()
+        return count > 0
+
+    def _one_by_one(self, crossbars: list[Any], factor: float, world: int, lr: float, keys: Tensor, name: str) -> int:
+        """Update the crossbars with what waits, one after the other; return how many vectors there were."""
+        vectors, count = self.vectors, 0
+        for index, crossbar in enumerate(crossbars):
+            waiting = sorted(crossbar.pending, key=lambda pair: pair.order)
             crossbar.pending.clear()
             if not waiting and world == 1:
                 continue
-            scale = self.scale(index)
-            block = self.blocks[index]
+            scale, block = self.scale(index), self.blocks[index]
             x = _joined([pair.x for pair in waiting], scale, block.last_in - block.first_in)
             d = _joined([pair.d for pair in waiting], scale, block.last_out - block.first_out)
             # y = s (w x): with respect to w in model units the error is d / s, and a step in model units is one of 1 / s in w.
-            d = (d if factor == world == 1 else d * (factor / world)) / (scale * scale).mT
+            d = (d if factor == world == 1 else d * (factor / world)) / self._square(index, scale)
             if world > 1:
                 x, d = from_all_ranks(x), from_all_ranks(d)
             count = x.shape[-2]
@@ -179,14 +218,9 @@ class InSitu(nn.Module):
                 raise OrderError(
                     f"layer '{name}' got errors that are not finite (NaN or infinite) in its backward pass; nothing was updated"
                 )
-            ordinals = self.vectors + torch.arange(count, device=x.device)
-            crossbar.update(x, d, lr, Stream(self._keys(keys, index), ordinals, self.vectors.clone(), "update"))
-        self.vectors.add_(count)
-        self.anchor.zero_()
-        if self.anchor.grad is not None:
-            # What is made is made: a step without zero_grad before the next backward pass does not scale that one's updates.
-            self.anchor.grad.zero_()
-        return count > 0
+            noise = Stream(self._keys(keys, index), vectors + _counted(count, x.device), vectors.clone(), "update")
+            crossbar.update(x, d, lr, noise)
+        return count
 
     def _tell(self, wanted: Tensor, reached: Tensor, name: str) -> None:
         """Warn when cells hold less than they were given, noise apart: the slope of one against the other, and its error."""
@@ -208,12 +242,13 @@ class InSitu(nn.Module):
                 stacklevel=2,
             )
 
-    def _factor(self, name: str) -> float:
-        """Return what the gradients have been multiplied with since the backward passes."""
-        passes = sum(len(crossbar.pending) for crossbar in self.crossbars())
-        if self.anchor.grad is None or passes == 0:
+    def _factor(self, name: str, left: Tensor | None, passes: int) -> float:
+        """Return what the gradients have been multiplied with since the backward passes, of which so many have `left` it at the anchor."""
+        if left is None or passes == 0:
             return 1.0
-        factor = float(self.anchor.grad) / (Pending.UNIT * passes)
+        factor = float(left) / (UNIT * passes)
+        if factor == 1.0:
+            return factor
         mantissa = math.frexp(factor)[0]
         # Loss scales are powers of two; anything else has been clipped.
         if math.isfinite(factor) and min(abs(mantissa - 0.5), abs(mantissa - 1.0)) > 1e-4:
@@ -224,5 +259,27 @@ class InSitu(nn.Module):
             )
         return factor
 
+    def _at_once(self, crossbar: Any, factor: float, lr: float, keys: Tensor) -> int:
+        """Update the only crossbar with the only pair that waits in fewer steps, where it has them; return its vectors, or 0."""
+        update, pending = getattr(crossbar, "learn", None), crossbar.pending
+        pair = pending[0]
+        _, x, d = pair
+        if update is None or not type(x) is type(d) is Tensor:
+            return 0
+        if not (x.ndim == d.ndim == 2 and x.dtype == d.dtype == torch.float32 and x.is_cpu and d.is_cpu):
+            return 0
+        scale: Any = self._buffers["scale_0"]
+        if not update(pair, factor, self._square(0, scale), lr, keys.item(), self._buffers["vectors"].item()):  # type: ignore[union-attr]
+            return 0
+        pending.clear()
+        return len(x)
+
+    def _square(self, index: int, scale: Tensor) -> Tensor:
+        """Return s^2 of a crossbar as [..., 1, out or 1], worked out when the scale has changed."""
+        known = self.squares.get(index)
+        if known is None or known[0] is not scale or known[1] != scale._version:
+            known = self.squares[index] = (scale, scale._version, (scale * scale).mT.contiguous())
+        return known[2]
+
     def _keys(self, keys: Tensor, index: int) -> Tensor:
-        return keys[index] if self.groups > 1 else keys[index, 0]
+        return keys[index] if self.groups > 1 else keys.select(0, index).select(0, 0)

@@ -59,28 +59,46 @@ def drawn_seed() -> int:
 
 def _count_step(optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
     """Advance the step count of every layer with a matrix or learned scales that this optimizer has just updated."""
-    given = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    if any(getattr(parameter, "_is_flat_param", False) for parameter in given):
-        raise OrderError(
-            "FullyShardedDataParallel hides the layers' own parameters, so analog layers cannot count their optimizer steps: "
-            "use torch.distributed.fsdp.fully_shard"
-        )
-    stepped = {id(parameter) for parameter in given}
-    for layer in list(_alive):
-        arrays = list(layer.arrays().values())
-        learned = [g for array in arrays for g in array.log_scales or ()]
-        own = [each for each in layer._parameters.values() if each is not None]
-        updated = any(id(parameter) in stepped and parameter.ndim > 1 for parameter in own + learned)
+    stepped = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    for layer, arrays in _stepped_by(optimizer, stepped):
+        learned = [g for array in arrays if (scales := array._modules.get("log_scales")) is not None for g in scales.parameters()]
+        own = (*layer._parameters.values(), *learned)
+        updated = any(each is not None and id(each) in stepped and each.ndim > 1 for each in own)
         for array in arrays:
             if updated:
-                array.steps.add_(1)
+                array._buffers["steps"].add_(1)  # type: ignore[union-attr]
             _remind(array, stepped, updated)
+
+
+def _stepped_by(optimizer: torch.optim.Optimizer, stepped: set[int]) -> list[tuple[AnalogLayer, list[AnalogArray]]]:
+    """Return the layers with parameters among those that an optimizer steps, and their arrays, looked for once among all there are."""
+    seen, found = _found.get(optimizer, (None, []))
+    if seen != (_changes, stepped):
+        if any(getattr(each, "_is_flat_param", False) for group in optimizer.param_groups for each in group["params"]):
+            raise OrderError(
+                "FullyShardedDataParallel hides the layers' own parameters, so analog layers cannot count their optimizer steps: "
+                "use torch.distributed.fsdp.fully_shard"
+            )
+        layers = [layer for layer in list(_alive) if any(id(each) in stepped for each in layer.parameters())]
+        found = [(weakref.ref(layer), [weakref.ref(array) for array in layer.arrays().values()]) for layer in layers]
+        _found[optimizer] = (_changes, stepped), found
+    # A layer that lives has all of its arrays: who gives it others says so in `_changes`.
+    return [
+        (layer, [array for each in arrays if (array := each()) is not None])
+        for reference, arrays in found
+        if (layer := reference()) is not None
+    ]
+
+
+_found: weakref.WeakKeyDictionary[
+    torch.optim.Optimizer, tuple[Any, list[tuple[weakref.ref[AnalogLayer], list[weakref.ref[AnalogArray]]]]]
+] = weakref.WeakKeyDictionary()
 
 
 def _remind(array: AnalogArray, stepped: set[int], updated: bool) -> None:
     """Warn when an array's own parameters get gradients and only others are updated."""
-    in_situ = array.in_situ
-    if in_situ is not None and not array.forgotten and id(in_situ.anchor) in stepped:
+    in_situ: Any = array._modules.get("in_situ")
+    if in_situ is not None and not array.forgotten and id(in_situ._parameters["anchor"]) in stepped:
         return
     learned = list(array.parameters())
     if any(id(parameter) in stepped for parameter in learned):
@@ -254,7 +272,7 @@ class AnalogLayer(nn.Module):
         # Compiled graphs take the long way, and no conditions on sizes with them.
         usual = not torch.compiler.is_compiling() and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
         if usual and x.ndim == 2 and len(x):
-            made = array.at_once(x, self.bias)
+            made = array.mapped_at_once(x, self.flat_weight(), self.bias) if array.in_situ is None else array.at_once(x, self.bias)
             if made is not None:
                 return made
         batch = array.batch_dim(x)

@@ -12,15 +12,18 @@ from ohmlet_kernels.extremes import largest_of_rows
 __all__ = ["LearnedScales", "weight_scales"]
 
 
-def weight_scales(weight: Tensor, kind: str, omega: float, max_range: float = math.inf, least: float | None = None) -> Tensor:
+def weight_scales(
+    weight: Tensor, kind: str, omega: float, max_range: float = math.inf, least: float | None = None, largest: Tensor | None = None
+) -> Tensor:
     """Return the scales that map weights [..., out, in] onto [-omega, omega], detached; a zero maximum scales by one.
 
     `tilewise` max|W| / omega [..., 1, 1]; `columnwise` max_j |W_ij| / omega for each output [..., out, 1], at most `max_range` times
-    `least` (the smallest of them unless given), beyond which an output's weights leave the range; `none` one.
+    `least` (the smallest of them unless given), beyond which an output's weights leave the range; `none` one. `largest` is
+    max_j |W_ij| [..., out, 1] where it is known.
     """
     if kind == "none":
         return weight.new_ones((1, 1))
-    largest = largest_of_rows(weight)
+    largest = largest_of_rows(weight) if largest is None else largest
     if kind != "columnwise":
         largest = largest.amax(-2, keepdim=True)
     scales = torch.where(largest > 0, largest / omega, 1.0)

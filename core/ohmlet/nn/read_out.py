@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ohmlet.errors import ConversionError, OrderError
 from ohmlet.nn.writing import write_matrices
@@ -65,12 +65,16 @@ def release(layer: AnalogLayer) -> None:
     layer.held = []
 
 
-@torch.no_grad()
 def read_back(layer: AnalogLayer) -> None:
     """Write what the cells hold into the layer's parameters."""
-    if _whole(layer):
-        stamp(layer)
-        return
+    if not _whole(layer):
+        _read_parts(layer)
+    stamp(layer)
+
+
+@torch.no_grad()
+def _read_parts(layer: AnalogLayer) -> None:
+    """Write what the cells hold into the layer's parameters, which may be parts of matrices or joined of several."""
     wanted: dict[str, tuple[Tensor, Tensor | None]] = {}
     for which, matrix in layer.matrices().items():
         array = layer.arrays()[which]
@@ -86,19 +90,19 @@ def read_back(layer: AnalogLayer) -> None:
             wanted[which] = (weight, bias)
     if len(wanted) == len(layer.arrays()):
         write_matrices(layer, wanted)
-    stamp(layer)
 
 
 def _whole(layer: AnalogLayer) -> bool:
     """Whether the only parameter that cells hold is the matrix of one crossbar, and has been written."""
-    arrays = list(layer.arrays().values())
-    in_situ = arrays[0].in_situ if len(arrays) == 1 and layer.held == ["weight"] else None
+    # A layer with an array of this name has no other; modules look attributes up in three places.
+    array: Any = layer._modules.get("array")
+    in_situ = array._modules.get("in_situ") if array is not None and layer.held == ["weight"] else None
     if in_situ is None or not in_situ.single:
         return False
-    weight, w = layer.weight, in_situ.crossbars()[0].weights()
-    if type(weight.data) is not Tensor or weight.shape != w.shape or weight.dtype != w.dtype or arrays[0].bias_column:
+    weight, w = layer._parameters["weight"], in_situ.only().weights()
+    if type(weight) is not nn.Parameter or weight.shape != w.shape or weight.dtype != w.dtype or array.bias_column:
         return False
-    torch.mul(w, in_situ.scale(0), out=weight.detach())
+    torch.mul(w, in_situ._buffers["scale_0"], out=weight)
     return True
 
 
@@ -115,7 +119,8 @@ def versions(layer: AnalogLayer) -> list[int]:
 
 def stamp(layer: AnalogLayer) -> None:
     """Note the parameters as they are, so that a later change by somebody else is seen."""
-    layer.stamps = versions(layer)
+    # In place: modules set attributes slowly.
+    layer.stamps[:] = versions(layer)
 
 
 def verify(layer: AnalogLayer) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from ohmlet.errors import ConfigError, UntrainedWarning
+from ohmlet.errors import ConfigError, OrderError, UntrainedWarning
 from ohmlet.nn.array import AnalogArray
 from ohmlet.nn.layer import AnalogLayer, changes, living
 from ohmlet.nn.read_out import read_back
@@ -23,10 +23,10 @@ def watched(optimizer: torch.optim.Optimizer) -> list[tuple[AnalogLayer, AnalogA
     seen = (changes(), [id(each) for group in groups for each in group["params"]])
     known = _known.get(optimizer)
     if known is not None and known.seen == seen:
-        found: list[Any] = [(layer(), array(), anchor, groups[index]) for layer, array, anchor, index in known.found]
+        found: list[Any] = [(layer(), array(), groups[index]) for layer, array, _, index in known.found]
         # A conversion of a whole model may give an array another anchor.
-        if all(layer is not None and array is not None and id(array.in_situ.anchor) == anchor for layer, array, anchor, _ in found):
-            return [(layer, array, group) for layer, array, _, group in found]
+        if [id(_anchor(array)) for _, array, _ in found] == [anchor for _, _, anchor, _ in known.found]:
+            return found
     places = {id(group): index for index, group in enumerate(groups)}
     made = _searched(optimizer)
     _known[optimizer] = _Known(
@@ -34,6 +34,12 @@ def watched(optimizer: torch.optim.Optimizer) -> list[tuple[AnalogLayer, AnalogA
         [(weakref.ref(layer), weakref.ref(array), id(array.in_situ.anchor), places[id(group)]) for layer, array, group in made],
     )
     return made
+
+
+def _anchor(array: Any) -> Any:
+    """Return the anchor of an array that there still is; not by attribute, which modules look up in three places."""
+    in_situ = None if array is None else array._modules.get("in_situ")
+    return None if in_situ is None else in_situ._parameters["anchor"]
 
 
 class _Known(NamedTuple):
@@ -56,21 +62,25 @@ def _searched(optimizer: torch.optim.Optimizer) -> list[tuple[AnalogLayer, Any, 
     return [(*anchors[id(each)], group) for group in optimizer.param_groups for each in group["params"] if id(each) in anchors]
 
 
+@torch.no_grad()
 def learn(optimizer: torch.optim.Optimizer, *_: Any) -> None:
     """Update every watched crossbar with what its backward passes have left, and show the layers' new weights."""
     changed: dict[int, AnalogLayer] = {}
     for layer, array, group in watched(optimizer):
-        assert array.in_situ is not None
-        array.in_situ.attached = True
-        if array.in_situ.learn(float(group["lr"]), array.keys, array.name):
+        # Not by attribute, which modules look up in three places.
+        in_situ: Any = array._modules["in_situ"]
+        keys: Any = array._buffers["keys"]
+        if not in_situ.attached:
+            in_situ.attached = True
+        if in_situ.learn(float(group["lr"]), keys, array.name):
             changed[id(layer)] = layer
-        elif not array.training and not array.in_situ.told and any(each.grad is not None for each in layer.parameters(recurse=False)):
-            array.in_situ.told = True
+        elif not array.training and not in_situ.told and any(each.grad is not None for each in layer.parameters(recurse=False)):
+            in_situ.told = True
             warnings.warn(
                 f"layer '{array.name}' is in evaluation mode: its other parameters are trained and its cells are not; call model.train() "
                 "first, or switch off requires_grad of the others too",
                 UntrainedWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
     for layer in changed.values():
         read_back(layer)
@@ -79,8 +89,29 @@ def learn(optimizer: torch.optim.Optimizer, *_: Any) -> None:
 def drop(optimizer: torch.optim.Optimizer) -> None:
     """Forget the updates of every watched crossbar that wait for a step."""
     for _, array, _ in watched(optimizer):
-        assert array.in_situ is not None
-        array.in_situ.drop()
+        in_situ: Any = array._modules["in_situ"]
+        in_situ.drop()
+
+
+def once(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """Return a step's arguments with a closure that raises OrderError at its second call: one step of cells is one set of pulses."""
+    named = "closure" in kwargs
+    closure = kwargs["closure"] if named else args[1] if len(args) > 1 else None
+    if closure is None:
+        return None
+    calls = 0
+
+    def guarded() -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise OrderError(
+                f"{type(optimizer).__name__} calls its closure again within a step, to compare losses at several points: cells that learn "
+                "in memory are pulsed once a step and cannot be taken back; use an optimizer that evaluates once, such as AnalogSGD or Adam"
+            )
+        return closure()
+
+    return (args, {**kwargs, "closure": guarded}) if named else ((args[0], guarded, *args[2:]), kwargs)
 
 
 def attach(optimizer: torch.optim.Optimizer, model: nn.Module) -> torch.optim.Optimizer:
@@ -90,7 +121,8 @@ def attach(optimizer: torch.optim.Optimizer, model: nn.Module) -> torch.optim.Op
     the last step; lr is that of the parameter group with the layer's anchor, which is among `model.parameters()`; anchors that the
     optimizer does not hold join it in a group of their own. `optimizer.zero_grad()` drops updates that wait. Momentum, weight decay and
     what else the optimizer does to gradients has no part in it. Raises ConfigError where no layer of the model learns in memory, or the
-    optimizer has no learning rate or no parameter of the model.
+    optimizer has no learning rate or no parameter of the model, or is LBFGS with several evaluations a step; a step that calls its
+    closure a second time raises OrderError.
     """
     if not isinstance(optimizer, torch.optim.Optimizer) or not isinstance(model, nn.Module):
         raise ConfigError(f"attach takes an optimizer and a model, in this order, got {type(optimizer).__name__}, {type(model).__name__}")
@@ -103,6 +135,11 @@ def attach(optimizer: torch.optim.Optimizer, model: nn.Module) -> torch.optim.Op
     ]
     if not arrays:
         raise ConfigError("no layer of this model learns in memory (tile in_memory): convert it first, or leave attach out")
+    if isinstance(optimizer, torch.optim.LBFGS) and (several := optimizer.param_groups[0]["max_iter"]) > 1:
+        raise ConfigError(
+            f"LBFGS with max_iter {several} evaluates the model several times a step, and cells that learn in memory are pulsed once: "
+            "attach another optimizer, such as Adam, or set max_iter to 1"
+        )
     known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     missing = [array.in_situ.anchor for array in arrays if array.in_situ is not None and id(array.in_situ.anchor) not in known]
     if not known.intersection(map(id, model.parameters())):
@@ -115,6 +152,7 @@ def attach(optimizer: torch.optim.Optimizer, model: nn.Module) -> torch.optim.Op
     if getattr(optimizer, "learns_in_memory", False):
         return optimizer
     optimizer.learns_in_memory = True  # type: ignore[attr-defined]
+    optimizer.register_step_pre_hook(once)
     optimizer.register_step_post_hook(learn)
     zero_grad = optimizer.zero_grad
 

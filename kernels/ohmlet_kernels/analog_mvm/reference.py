@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -16,9 +17,12 @@ from ohmlet_kernels.noise import Stream
 __all__ = ["analog_mvm", "product", "quantise"]
 
 PLAIN = Variation()
+Array = Callable[[Tensor, Tensor, MVM, Stream, Variation], Tensor]
 
 
-def analog_mvm(x: Tensor, w: Tensor, scale: Tensor | None, settings: MVM, noise: Stream, variation: Variation = PLAIN) -> Tensor:
+def analog_mvm(
+    x: Tensor, w: Tensor, scale: Tensor | None, settings: MVM, noise: Stream, variation: Variation = PLAIN, array: Array = array_product
+) -> Tensor:
     """Return the product of inputs x [..., S, R, in] with normalised weights w [..., out, in] as a crossbar computes it.
 
     Per sample and position, with xi standard normal, in this order:
@@ -34,7 +38,7 @@ def analog_mvm(x: Tensor, w: Tensor, scale: Tensor | None, settings: MVM, noise:
     noise: read unscaled). `red` is 1 without bound management; with it, samples whose outputs pass the bound are read again with red
     doubled until they do not, or until the inputs would be coarser than `max_in_resolution`. Rounding comes before clipping; the
     gradient passes through rounding unchanged, is zero where a value clips, and sees neither IR drop nor noise. Noise purposes: "dac",
-    "input", "weight", "output", "adc".
+    "input", "weight", "output", "adc". Another `array` computes the currents in another way, and w may be anything that it takes.
     """
     s = settings
     empty = None
@@ -42,16 +46,16 @@ def analog_mvm(x: Tensor, w: Tensor, scale: Tensor | None, settings: MVM, noise:
         empty = scale <= 0
         scale = torch.where(empty, torch.ones_like(scale), scale)
     if s.bound_management and s.out_bound < math.inf:
-        y = _managed(x, w, scale, s, noise, variation)
+        y = _managed(x, w, scale, s, noise, variation, array)
     else:
-        y, _ = _once(x if scale is None else x / scale, w, s, noise, variation)
+        y, _ = _once(x if scale is None else x / scale, w, s, noise, variation, array)
         y = y if scale is None else y * scale
     if s.out_scale != 1.0:
         y = y * s.out_scale
     return y if empty is None or s.in_noise > 0 else y.masked_fill(empty, 0.0)
 
 
-def _once(v: Tensor, w: Tensor, s: MVM, noise: Stream, variation: Variation) -> tuple[Tensor, Tensor | None]:
+def _once(v: Tensor, w: Tensor, s: MVM, noise: Stream, variation: Variation, array: Array) -> tuple[Tensor, Tensor | None]:
     """Return the digital outputs of scaled inputs, and with bound management which ones overflowed."""
     v = quantise(v, s.in_step, s.in_bound, noise.uniform("dac", v) if s.in_stochastic and s.in_step > 0 else None)
     if s.in_noise > 0:
@@ -59,10 +63,10 @@ def _once(v: Tensor, w: Tensor, s: MVM, noise: Stream, variation: Variation) -> 
     if s.in_asymmetry != 0:
         v = torch.where(v < 0, v * (1.0 - s.in_asymmetry), v)
     if s.passes == "one":
-        return _converted(array_product(v, w, s, noise, variation), s, noise, variation)
+        return _converted(array(v, w, s, noise, variation), s, noise, variation)
     w_negative = w if variation.w_asymmetry is None else w * variation.w_asymmetry
-    negative = array_product(v.clamp_max(0.0), w_negative, s, noise.child("negative"), variation)
-    positive = array_product(v.clamp_min(0.0), w, s, noise.child("positive"), variation)
+    negative = array(v.clamp_max(0.0), w_negative, s, noise.child("negative"), variation)
+    positive = array(v.clamp_min(0.0), w, s, noise.child("positive"), variation)
     if s.passes == "analog_sum":
         return _converted(negative + positive, s, noise, variation)
     first, over_first = _converted(negative, s, noise.child("negative"), variation)
@@ -93,12 +97,12 @@ def _converted(y: Tensor, s: MVM, noise: Stream, variation: Variation) -> tuple[
     return y.clamp(-s.out_bound, s.out_bound), over.any(-1, keepdim=True)
 
 
-def _managed(x: Tensor, w: Tensor, scale: Tensor | None, s: MVM, noise: Stream, variation: Variation) -> Tensor:
+def _managed(x: Tensor, w: Tensor, scale: Tensor | None, s: MVM, noise: Stream, variation: Variation, array: Array) -> Tensor:
     """Return the outputs in model units with bound management: samples that overflow are read again with smaller inputs."""
 
     reduction = torch.ones_like(x[..., :1])
     scale = torch.ones_like(reduction) if scale is None else scale.expand_as(reduction)
-    y, over = _once(x / scale, w, s, noise, variation)
+    y, over = _once(x / scale, w, s, noise, variation, array)
     assert over is not None
     y, attempt = y * scale, 1
     # Instances read the same input with different weights, so the outputs may have sizes in front that the inputs lack.
@@ -109,7 +113,7 @@ def _managed(x: Tensor, w: Tensor, scale: Tensor | None, s: MVM, noise: Stream, 
         else:
             reduction = torch.where(again, reduction * 2.0, reduction)
         use = scale * reduction
-        fresh, over_now = _once(x / use, w, s, noise.child(f"attempt {attempt}"), variation)
+        fresh, over_now = _once(x / use, w, s, noise.child(f"attempt {attempt}"), variation, array)
         assert over_now is not None
         y = torch.where(again, fresh * use, y)
         over = again & over_now

@@ -14,8 +14,11 @@ from ohmlet_kernels.noise.keys import purpose_word
 from ohmlet_kernels.pulsed_update import reference
 from ohmlet_kernels.pulsed_update.cells import SLOTS, Cells, Probe, Trains
 from ohmlet_kernels.pulsed_update.numba_cache import update_loop
+from ohmlet_kernels.pulsed_update.numba_gathered import gathered
 from ohmlet_kernels.pulsed_update.numba_loops import slots
-from ohmlet_kernels.pulsed_update.numba_trains import short_trains, thresholds_of
+from ohmlet_kernels.pulsed_update.numba_trains import thresholds_of
+from ohmlet_kernels.pulsed_update.numba_transfer import Buffered
+from ohmlet_kernels.pulsed_update.numba_vectors import Rows, Views
 from ohmlet_kernels.threads import PARALLEL_FROM, over_rows
 
 __all__ = ["pulse_bits", "pulsed_update"]
@@ -46,17 +49,6 @@ def _key(key: Tensor) -> np.uint64:
     return np.uint64(int(key) & (2**64 - 1))
 
 
-class Ordered(Trains):
-    """Trains that are also there in the order in which rows of cells are updated, so that nothing is turned for it."""
-
-    x_words: Any
-    """int32 [S, W, in], the low 32 bits of a slot word, columns last."""
-    d_words: Any
-    """int64 [out, S, W]"""
-    d_signs: Any
-    """bool [out, S]: a row's samples side by side, for those of the next row would be a page away each."""
-
-
 class PulseBits:
     """The kernel `pulse_bits`, together with a compiled version of everything that comes before it."""
 
@@ -80,10 +72,6 @@ class PulseBits:
         assert noise.ordinals is not None
         rates = np.empty(len(x), np.float64)
         rates[:] = lr.numpy() if isinstance(lr, Tensor) else lr
-        if (x.numel() + d.numel()) * SLOTS < PARALLEL_FROM and pulses.desired_bl <= SLOTS:
-            made = self._short(x, d, rates, float(granularity), pulses, noise)
-            if made is not None:
-                return made
         lengths = np.empty(len(x), np.int64)
         lines = [np.empty(v.shape, np.int64) for v in (x, d)]
         signs = [np.empty(v.shape, np.bool_) for v in (x, d)]
@@ -98,24 +86,6 @@ class PulseBits:
             for line, thresholds in zip("xd", lines, strict=True)
         )
         return Trains(x_bits, d_bits, torch.from_numpy(signs[0]), torch.from_numpy(signs[1]))
-
-    def _short(self, x: Tensor, d: Tensor, rates: Any, granularity: float, pulses: Any, noise: Stream) -> Trains | None:
-        """Return the trains of few vectors in one call, or None where one has more than a word of slots."""
-        samples, inputs, errors = len(rates), x.detach().contiguous().numpy(), d.detach().contiguous().numpy()
-        ins, outs = inputs.shape[1], errors.shape[1]
-        bits = np.empty((samples, ins, 1), np.int64), np.empty((samples, outs, 1), np.int64)
-        signs = np.empty((samples, ins), np.bool_), np.empty((samples, outs), np.bool_)
-        ordered = np.empty((samples, 1, ins), np.int32), np.empty((outs, samples, 1), np.int64), np.empty((outs, samples), np.bool_)
-        assert noise.ordinals is not None
-        if not short_trains(
-            inputs, errors, rates, granularity, pulses.desired_bl, pulses.fixed_bl, pulses.update_management, pulses.update_bl_management,
-            float(pulses.um_grad_scale), noise.ordinals.contiguous().numpy(), _key(noise.key),
-            _word(noise.path, f"{pulses.pulse_type} x"), _word(noise.path, f"{pulses.pulse_type} d"), *bits, *signs, *ordered,
-        ):  # fmt: skip
-            return None
-        made = Ordered(torch.from_numpy(bits[0]), torch.from_numpy(bits[1]), torch.from_numpy(signs[0]), torch.from_numpy(signs[1]))
-        made.x_words, made.d_words, made.d_signs = ordered
-        return made
 
     def __reduce__(self) -> str:
         """Pickle and copy as what it is, one function."""
@@ -158,13 +128,8 @@ def pulsed_update(cells: Cells, trains: Trains, key: Tensor, purpose: int, ordin
         else (probe.after.numpy(), probe.at.numpy(), probe.columns, probe.seen.numpy())
     )
     x_negative = trains.x_negative.contiguous().numpy()
-    # A copy of ordered trains with another field has lost the order.
-    ordered = isinstance(trains, Ordered) and hasattr(trains, "d_signs")
-    d_negative = trains.d_signs if ordered else np.ascontiguousarray(trains.d_negative.numpy().T)  # type: ignore[attr-defined]
-    if isinstance(trains, Ordered) and ordered:
-        coded = (trains.x_words, trains.d_words, NO_REALS, NO_REALS, NO_PERIOD)
-        most = SLOTS
-    elif trains.period is None:
+    d_negative = np.ascontiguousarray(trains.d_negative.numpy().T)
+    if trains.period is None:
         words = trains.x.shape[2]
         x, d = np.empty((samples, words, columns), np.int32), np.empty((rows, samples, words), np.int64)
         x[:], d[:] = trains.x.numpy().transpose(0, 2, 1), trains.d.numpy().transpose(1, 0, 2)
@@ -189,3 +154,10 @@ def pulsed_update(cells: Cells, trains: Trains, key: Tensor, purpose: int, ordin
         return None
     over_rows(rows, samples * rows * columns, lambda first, last: update(first, last, *given), PIECES)
     return None
+
+
+# As attributes of the kernel, so that arrays and algorithms find them wherever this engine is the one chosen.
+pulsed_update.views = Views  # type: ignore[attr-defined]
+pulsed_update.transfer = Buffered  # type: ignore[attr-defined]
+pulsed_update.rows = Rows  # type: ignore[attr-defined]
+pulsed_update.gathered = gathered  # type: ignore[attr-defined]

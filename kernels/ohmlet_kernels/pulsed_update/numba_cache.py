@@ -23,11 +23,11 @@ import numba
 import numpy as np
 
 from ohmlet_kernels.noise import numba as noise
-from ohmlet_kernels.pulsed_update import numba_loops, ops_numba
+from ohmlet_kernels.pulsed_update import numba_loops, numba_together, numba_trains, ops_numba
 from ohmlet_kernels.pulsed_update.numba_source import loop_source
 from ohmlet_kernels.pulsed_update.step import Step
 
-__all__ = ["cache_folder", "update_loop"]
+__all__ = ["cache_folder", "loops", "update_loop"]
 
 
 def _wanted_folder() -> Path:
@@ -62,13 +62,18 @@ def _temporary() -> Path:
 @functools.cache
 def _fingerprint() -> str:
     """Return what a compiled loop depends on besides its own source: the loops that it calls, and the compiler."""
-    sources = "".join(inspect.getsource(module) for module in (noise, numba_loops, ops_numba))
+    sources = "".join(inspect.getsource(module) for module in (noise, numba_loops, numba_together, numba_trains, ops_numba))
     return f"{numba.__version__} {np.__version__} {sys.version} {sources}"
 
 
-@functools.lru_cache(maxsize=256)
 def update_loop(step: Step) -> Callable[..., None]:
     """Return the compiled update of a device's step; compiles at its first call unless an earlier process has."""
+    return loops(step).update  # type: ignore[no-any-return]
+
+
+@functools.lru_cache(maxsize=256)
+def loops(step: Step) -> Any:
+    """Return the module of a device's step, with the functions that `loop_source` states."""
     source = loop_source(step)
     name = f"ohmlet_step_{blake2b((source + _fingerprint()).encode(), digest_size=12).hexdigest()}"
     path = cache_folder() / f"{name}.py"
@@ -85,4 +90,4 @@ def update_loop(step: Step) -> Callable[..., None]:
     module: Any = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    return module.update  # type: ignore[no-any-return]
+    return module

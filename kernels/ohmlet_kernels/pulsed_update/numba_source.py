@@ -19,6 +19,8 @@ from numba import njit
 
 from ohmlet_kernels.pulsed_update import ops_numba as ops
 from ohmlet_kernels.pulsed_update.numba_loops import BLOCK, TILE, count, draw, look, normals, order, tally, uniforms
+from ohmlet_kernels.pulsed_update.numba_together import collect, compare, draw_for, look_at_all, sort, take
+from ohmlet_kernels.pulsed_update.numba_trains import short_trains
 
 {numbers}
 
@@ -41,7 +43,7 @@ def update(
     ordinals, key, purpose, select, limit, pulses, touched, look_after, look_at, look_columns, seen,
 ):
     columns, samples = w.shape[1], len(ordinals)
-    n, by = np.zeros(TILE, np.int32), np.zeros(TILE, np.int32)
+    n, by = np.zeros(TILE, np.int32), np.zeros(TILE + 1, np.int32)
     active, place = np.zeros(limit + 2, np.int32), np.zeros(limit + 2, np.int32)
     up, real = np.zeros(TILE, np.int32), np.zeros({reals} * TILE, np.float32)
     words, noise = np.zeros(4 * TILE, np.uint32), np.zeros({draws} * TILE, np.float32)
@@ -84,14 +86,73 @@ def update(
                     tally(pulses, row, first, width, n, x_negative[sample], negative, select)
             if looking:
                 look(w, row, first, width, np.int64(1) << 62, looked, look_after, look_at, look_columns, seen)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def pulse(
+    w, {arrays}params, {table_arguments}pulses, x_real, d_real, rates, granularity, desired, fixed, management, length_management,
+    grad_scale, ordinals, given_key, for_x, for_d, keys, purpose, look_after, look_at, look_columns, seen,
+):
+    (rows, columns), samples, key = w.shape, len(ordinals), keys[0]
+    x, d = np.empty((samples, 1, columns), np.int32), np.empty((rows, samples, 1), np.int64)
+    x_negative, d_negative = np.empty((samples, columns), np.bool_), np.empty((samples, rows), np.bool_)
+    if not short_trains(
+        x_real, d_real, rates, granularity, desired, fixed, management, length_management, grad_scale, ordinals, given_key, for_x,
+        for_d, x, d, x_negative, d_negative,
+    ):
+        return False
+    {flatten}
+    n, by = np.empty(TILE + 1, np.int32), np.empty(TILE + 1, np.int32)
+    held_row, held_column = np.empty(TILE + 1, np.uint32), np.empty(TILE + 1, np.uint32)
+    at_row, at_column, up = np.empty(TILE, np.uint32), np.empty(TILE, np.uint32), np.zeros(TILE, np.int32)
+    active, place = np.empty(34, np.int32), np.empty(34, np.int32)
+    words, noise, real = np.zeros(4 * TILE, np.uint32), np.zeros({draws} * TILE, np.float32), np.zeros({reals} * TILE, np.float32)
+    looked, width = 0, np.uint64(columns)
+    for sample in range(samples):
+        looked = look_at_all(w, sample, looked, look_after, look_at, look_columns, seen)
+        ordinal, held = np.uint64(ordinals[sample]), 0
+        for row in range(rows):
+            bits = np.int32(d[row, sample, 0])
+            if bits != 0:
+                held = collect(bits, x[sample, 0], row, held, n, held_row, held_column)
+            # Cells of other rows join these while there is room for all of the next row.
+            if held == 0 or (row < rows - 1 and held + columns <= TILE):
+                continue
+            most = sort(n, held, active, place, by)
+            take(held, by, held_row, held_column, at_row, at_column)
+            compare(held, x_negative[sample], d_negative[sample], at_row, at_column, up)
+            for number in range(held):
+                i = np.uint64(number)
+                at = np.uint64(at_row[i]) * width + np.uint64(at_column[i])
+                {gather_at}
+            drawn = 0
+            for pulse in range(most):
+                hits = np.int64(active[pulse])
+                full = (hits + BLOCK - 1) // BLOCK * BLOCK
+                {draw_at}
+                step(real, up, noise, hits, full, params{tables})
+            for number in range(held):
+                i = np.uint64(number)
+                at = np.uint64(at_row[i]) * width + np.uint64(at_column[i])
+                {scatter_at}
+            if pulses.shape[0]:
+                for number in range(held):
+                    pulses[0 if up[number] else 1, at_row[number], at_column[number]] += np.int64(n[by[number]])
+            held = 0
+    look_at_all(w, np.int64(1) << 62, looked, look_after, look_at, look_columns, seen)
+    return True
 '''
 
 DRAW = """\
 if drawn & 3 == 0:
-    draw(words, by, first, (hits + 7) // 8 * 8, row, drawn >> 2, ordinal, key, purpose)
+    {words}
 lane = (drawn & 3) * TILE
 {fill}(words[lane : lane + TILE], noise[{at} * TILE : {end} * TILE], full)
 drawn += 1"""
+
+
+ONE_ROW = "draw(words, by, first, (hits + 7) // 8 * 8, row, drawn >> 2, ordinal, key, purpose)"
+ANY_ROWS = "draw_for(words, at_row, at_column, (hits + 7) // 8 * 8, drawn >> 2, ordinal, key, purpose)"
 
 
 def _at(slot: int) -> str:
@@ -156,8 +217,18 @@ def flat_body(step: Step) -> tuple[list[str], list[str], dict[str, float]]:
     return lines, results, {name: value for value, name in flat.numbers.items()}
 
 
+def _draws(step: Step, words: str) -> list[str]:
+    """Return the lines that draw the numbers of one pulse, their words drawn by a line of their own for every fourth."""
+    kinds = ["normals"] * step.normals + ["uniforms"] * (step.draws - step.normals)
+    return [DRAW.format(words=words, fill=fill, at=at, end=at + 1) for at, fill in enumerate(kinds)]
+
+
 def loop_source(step: Step) -> str:
-    """Return the source of a module with `update(first_row, last_row, w, *cell, *hidden, params, *tables, ...)` for this step."""
+    """Return the source of a module with the loops of this step, for arrays `w, *cell, *hidden, params, *tables`.
+
+    `update(first_row, last_row, ...)` applies trains to some rows, one row after the other. `pulse(...)` makes trains of one word and
+    applies them, in one go for all rows of at most TILE columns, one sample after the other; it returns whether it has.
+    """
     lines, results, numbers = flat_body(step)
     arrays = [f"c_{name}" for name in step.cell] + [f"h_{name}" for name in step.hidden]
     # Slot 0 of the scratch holds the weights; the arrays follow in the order of the arguments.
@@ -168,15 +239,19 @@ def loop_source(step: Step) -> str:
     changed = ["s_w", *(f"h_{name}" for name in step.hidden[: len(results) - 1])]
     write = [f"r_{at} = {result}" for at, result in enumerate(results)]
     write += [f"real[{_at(slot[name])}] = np.float32(r_{at} if hit else {name if at else 'old'})" for at, name in enumerate(changed)]
-    draws = [DRAW.format(fill="normals" if at < step.normals else "uniforms", at=at, end=at + 1) for at in range(step.draws)]
+    places = {name: "w" if name == "s_w" else f"all_{name}" for name in slot}
     parts = {
         "read_params": [f"p_{name} = params[{at}]" for at, name in enumerate(step.params)],
-        "gather": [f"real[{_at(at)}] = {'w' if name == 's_w' else 'all_' + name}[row, at]" for name, at in slot.items()],
-        "draw": draws,
+        "gather": [f"real[{_at(at)}] = {places[name]}[row, at]" for name, at in slot.items()],
+        "flatten": [f"flat_{name} = {places[name]}.reshape({places[name]}.size)" for name in slot],
+        "gather_at": [f"real[{_at(at)}] = flat_{name}[at]" for name, at in slot.items()],
+        "draw": _draws(step, ONE_ROW),
+        "draw_at": _draws(step, ANY_ROWS),
         "read": read,
         "body": lines,
         "write": write,
-        "scatter": [f"{'w' if name == 's_w' else 'all_' + name}[row, at] = real[{_at(slot[name])}]" for name in changed],
+        "scatter": [f"{places[name]}[row, at] = real[{_at(slot[name])}]" for name in changed],
+        "scatter_at": [f"flat_{name}[at] = real[{_at(slot[name])}]" for name in changed],
     }
     text = LOOP
     for name, made in parts.items():

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from ohmlet_kernels.noise import constants as c
+from ohmlet_kernels.noise.numba import philox
 from ohmlet_kernels.pulsed_update.cells import LEVELS, SLOTS
-from ohmlet_kernels.pulsed_update.numba_loops import slots
 
 __all__ = ["short_trains", "thresholds_of"]
 
-MOST = np.float64(LEVELS)
+MOST, SURE = np.float64(LEVELS), np.int64(LEVELS)
+MASK, S32 = np.uint64(0xFFFFFFFF), np.uint64(32)
+COLUMN_BITS = np.uint64(c.COLUMN_BITS)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -69,16 +72,48 @@ def thresholds_of(  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _word(thresholds, length, ordinal, key, purpose, active, level, bits):  # type: ignore[no-untyped-def]
+    """Return how many lines of one sample may fire, their numbers in `active` and trains of one word in `bits`.
+
+    Lines that never fire and lines that always do need no random numbers, which most lines of a transfer are.
+    """
+    drawn, certain = 0, len(thresholds)
+    every = (np.int64(1) << length) - np.int64(1)
+    for line in range(len(thresholds)):
+        if thresholds[line] >= SURE:
+            certain -= 1
+            active[certain], bits[certain] = line, every
+        elif thresholds[line] > 0:
+            active[drawn], level[drawn], bits[drawn] = line, thresholds[line], 0
+            drawn += 1
+    k0, k1 = key & MASK, key >> S32
+    high, low = (ordinal >> S32) << COLUMN_BITS, ordinal & MASK
+    for quad in range((length + 3) // 4):
+        column = (np.uint64(quad) | high) & MASK
+        keep = (np.int64(1) << min(np.int64(4), length - 4 * quad)) - np.int64(1)
+        shift = np.int64(4 * quad)
+        for i in range(drawn):
+            a, b, e, g = philox(column, np.uint64(active[i]), low, purpose, k0, k1)
+            threshold = level[i]
+            fires = np.int64(np.int64(a >> np.uint64(8)) < threshold)
+            fires |= np.int64(np.int64(b >> np.uint64(8)) < threshold) << np.int64(1)
+            fires |= np.int64(np.int64(e >> np.uint64(8)) < threshold) << np.int64(2)
+            fires |= np.int64(np.int64(g >> np.uint64(8)) < threshold) << np.int64(3)
+            bits[i] |= (fires & keep) << shift
+    return drawn, certain
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def short_trains(  # type: ignore[no-untyped-def]
     x, d, rates, granularity, desired, fixed, management, length_management, grad_scale, ordinals, key, for_x, for_d,
-    x_bits, d_bits, x_negative, d_negative, x_words, d_words, d_signs,
+    x_words, d_words, x_negative, d_negative,
 ):  # fmt: skip
-    """Fill trains x_bits [S, in, 1] and d_bits [S, out, 1] and signs, unless the longest has more than a word; return whether.
+    """Fill trains in the order in which rows of cells are updated, unless the longest has more than a word; return whether.
 
-    And once more in the order in which rows of cells are updated: x_words int32 [S, 1, in], d_words [out, S, 1], d_signs [out, S].
+    x_words int32 [S, 1, in], d_words int64 [out, S, 1], x_negative bool [S, in], d_negative bool [S, out].
     """
     samples, ins, outs = len(x), x.shape[1], d.shape[1]
-    lengths = np.empty(samples, np.int64)
+    lengths, most = np.empty(samples, np.int64), max(ins, outs)
     x_lines, d_lines = np.empty((samples, ins), np.int64), np.empty((samples, outs), np.int64)
     longest = thresholds_of(
         x, d, rates, granularity, desired, fixed, management, length_management, grad_scale, lengths, x_lines, d_lines, x_negative,
@@ -86,12 +121,21 @@ def short_trains(  # type: ignore[no-untyped-def]
     )  # fmt: skip
     if longest > SLOTS:
         return False
-    slots(0, samples, x_bits, x_lines, lengths, ordinals, key, for_x)
-    slots(0, samples, d_bits, d_lines, lengths, ordinals, key, for_d)
+    active, level, bits = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    x_words[:] = 0
+    d_words[:] = 0
     for sample in range(samples):
-        for line in range(ins):
-            x_words[sample, 0, line] = np.int32(x_bits[sample, line, 0])
-        for line in range(outs):
-            d_words[line, sample, 0] = d_bits[sample, line, 0]
-            d_signs[line, sample] = d_negative[sample, line]
+        ordinal, length = np.uint64(ordinals[sample]), lengths[sample]
+        if length == 0:
+            continue
+        drawn, certain = _word(d_lines[sample], length, ordinal, key, for_d, active, level, bits)
+        for i in range(drawn):
+            d_words[active[i], sample, 0] = bits[i]
+        for i in range(certain, outs):
+            d_words[active[i], sample, 0] = bits[i]
+        drawn, certain = _word(x_lines[sample], length, ordinal, key, for_x, active, level, bits)
+        for i in range(drawn):
+            x_words[sample, 0, active[i]] = np.int32(bits[i])
+        for i in range(certain, ins):
+            x_words[sample, 0, active[i]] = np.int32(bits[i])
     return True

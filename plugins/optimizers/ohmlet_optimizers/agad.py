@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from attrs import frozen
@@ -12,6 +13,7 @@ from ohmlet.errors import ConfigError
 from ohmlet.interfaces.device import ArraySite
 from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet.spec import boolean, number
+from ohmlet_kernels.pulsed_update.transfer import Rule
 from ohmlet_optimizers.chopped import Chopped, ChoppedModule
 from ohmlet_optimizers.choppers import Chopping
 from ohmlet_optimizers.transfers import run
@@ -68,6 +70,8 @@ class AGAD(Chopped):
 class AGADModule(ChoppedModule):
     """The state of `agad`: the running means `mean` and the references `reference` [out, in], and which slices were flipped."""
 
+    states = (*ChoppedModule.states, "mean", "reference", "flipped")
+
     def __init__(self, spec: AGAD, site: ArraySite, arrays: Mapping[str, nn.Module], pulses: PulsedUpdate) -> None:
         super().__init__(spec, site, arrays, pulses)
         self.mean: Tensor
@@ -77,7 +81,23 @@ class AGADModule(ChoppedModule):
         self.register_buffer("reference", torch.zeros_like(self.buffer))
         self.register_buffer("flipped", torch.zeros_like(self.in_signs, dtype=torch.bool))
 
-    def digital(self, values: Tensor, slices: list[int], factor: Tensor, signs: Chopping, chunk: slice) -> Tensor:
+    def rule(self, gain: Any) -> Rule | None:
+        """Return what `digital` does as an engine's transfer is told, or None for what that does not know."""
+        spec, most = self.spec, self.spec.transfer_update.desired_bl
+        if spec.correct_accumulation:
+            return None
+        beta = min(spec.tail_weightening / spec.chop_period, 1.0)
+        return Rule(
+            gain,
+            most=most,
+            momentum=spec.momentum,
+            forget=spec.forget_buffer,
+            period=spec.chop_period,
+            beta=beta,
+            cap=spec.buffer_cap * most,
+        )
+
+    def digital(self, values: Tensor, slices: list[int], factor: float | Tensor, signs: Chopping, chunk: slice) -> Tensor:
         """Return the numbers of pulses [T, width] from what was read of slices, none of them twice; updates buffer and references."""
         spec, held, mean, reference = self.spec, *(self.slices.of(state) for state in (self.buffer, self.mean, self.reference))
         at = run(slices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from attrs import frozen
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from ohmlet.errors import ConfigError
 from ohmlet.interfaces.device import ArraySite
 from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet.spec import boolean, number
+from ohmlet_kernels.pulsed_update.transfer import Rule
 from ohmlet_optimizers.chopped import Chopped, ChoppedModule
 from ohmlet_optimizers.choppers import Chopping
 from ohmlet_optimizers.transfers import run
@@ -70,7 +72,12 @@ class ChoppedTTv2(Chopped):
 class ChoppedTTv2Module(ChoppedModule):
     """The state of `c_ttv2`."""
 
-    def digital(self, values: Tensor, slices: list[int], factor: Tensor, signs: Chopping, chunk: slice) -> Tensor:
+    def rule(self, gain: Any) -> Rule:
+        """Return what `digital` does as an engine's transfer is told."""
+        spec = self.spec
+        return Rule(gain, most=spec.transfer_update.desired_bl, momentum=spec.momentum, forget=spec.forget_buffer, keep=not spec.no_buffer)
+
+    def digital(self, values: Tensor, slices: list[int], factor: float | Tensor, signs: Chopping, chunk: slice) -> Tensor:
         """Return the numbers of pulses [T, width] from what was read of slices, none of them twice; updates the buffer."""
         held, at = self.slices.of(self.buffer), run(slices)
         omega = signs.read_line[chunk] * signs.read_across[chunk] * values * factor

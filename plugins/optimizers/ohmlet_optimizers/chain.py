@@ -10,7 +10,7 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-from ohmlet.cells import CellArray
+from ohmlet.cells import CellArray, DeviceArray
 from ohmlet.config import part
 from ohmlet.errors import ConfigError
 from ohmlet.interfaces.device import ArraySite, UnitCell
@@ -18,7 +18,8 @@ from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet.interfaces.update_algorithm import UpdateAlgorithm
 from ohmlet.spec import boolean, integer, number, numbers, one_of
 from ohmlet_kernels.noise import Stream
-from ohmlet_optimizers.transfers import Pulser, Reads, Slices, due, period, pulser, run, snapshots
+from ohmlet_kernels.pulsed_update.transfer import Rule, Sweep
+from ohmlet_optimizers.transfers import Pulser, Reads, Slices, compiled, due, period, rows_of, run, snapshots
 
 __all__ = ["Chain", "ChainModule"]
 
@@ -77,6 +78,11 @@ class Chain(UpdateAlgorithm):
         """Transfers read the fast array's slices."""
         return True
 
+    @property
+    def pulsed(self) -> bool:
+        """Gradients pulse the fast array, as the tile's `update` says; transfers have pulses of their own."""
+        return self.fast.pulsed
+
     def arrays(self) -> Mapping[str, UnitCell]:
         """Return the arrays from fast to slow."""
         return {"fast": self.fast, **{f"between_{k}": cell for k, cell in enumerate(self.between, start=1)}, "slow": self.slow}
@@ -95,6 +101,9 @@ class Chain(UpdateAlgorithm):
 class ChainModule(nn.Module, ABC):
     """Arrays, how far their transfers have come, and the updates of a chain."""
 
+    states: tuple[str, ...] = ("vectors", "current")
+    """The buffers that an engine's transfer works on."""
+
     def __init__(self, spec: Any, site: ArraySite, arrays: Mapping[str, nn.Module], pulses: PulsedUpdate) -> None:
         super().__init__()
         self.spec, self.pulses, self.slices = spec, pulses, Slices(site, spec.transfer_columns)
@@ -106,6 +115,7 @@ class ChainModule(nn.Module, ABC):
         self.every = spec.every(self.slices)
         steps = [array.granularity for array in self.chain]
         self.granularity = steps[0] if spec.gradient_granularity == "fast" else sum(steps) / len(steps)
+        self.compiled: Any = None
         self.vectors: Tensor
         self.current: Tensor
         self.register_buffer("vectors", torch.zeros(1, dtype=torch.int64, device=site.key.device))
@@ -114,15 +124,16 @@ class ChainModule(nn.Module, ABC):
     @property
     def chain(self) -> list[CellArray]:
         """The arrays from fast to slow."""
-        return list(self.arrays.values())  # type: ignore[arg-type]
+        # Not by attribute, which modules look up in three places.
+        return list(self._modules["arrays"]._modules.values())  # type: ignore[arg-type, union-attr]
 
     def weights(self) -> Tensor:
         """Return the weights [out, in] that reads see."""
-        *hidden, slow = (
+        *hidden, slow = [
             share * array.weights() if share != 1 else array.weights()
             for share, array in zip(self.shares, self.chain, strict=True)
             if share
-        )
+        ]
         for w in hidden:
             slow = slow + w
         return slow
@@ -140,25 +151,59 @@ class ChainModule(nn.Module, ABC):
         """Pulse the fast array for inputs x [S, in] and errors d [S, out], and make the transfers that are due on the way."""
         if lr == 0 or not len(x):
             return
-        spec, names = self.spec, list(self.arrays)
+        given = rows_of(self, x, d, noise)
+        if given is not None and self.at_once(given, lr):
+            return
+        spec, names, chain = self.spec, list(self.arrays), self.chain
         rate = spec.fast_lr * (lr if spec.scale_fast_lr else 1.0)
-        pulse = pulser(self.chain[0], x, d, rate, self.pulses, noise.child(names[0]), self.granularity)
+        pulse = Pulser(chain[0], x, d, rate, self.pulses, noise.child(names[0]), self.granularity)
         before, arrived = int(self.vectors), list(range(1, len(x) + 1))
         for stage, every in enumerate(self.every):
-            source, target = self.chain[stage], self.chain[stage + 1]
+            source, target = chain[stage], chain[stage + 1]
             told = noise.child(f"{names[stage]} to {names[stage + 1]}")
             reads = self.reads(stage, due(before, len(x), period(every, spec.units_in_mbatch, len(x))), told)
             # A vector's own transfer into an array comes before its transfer out of it.
             counts = [sum(at <= after for at in arrived) for after in reads.after] if stage else reads.after
             taken = snapshots(pulse, counts, reads, self.slices, self.after_read(stage, source, reads, told))
             if not reads.slices:
-                pulse, arrived = Pulser(target, None, None, told, 0), []
+                pulse, arrived = Pulser(target, x[:0], d[:0], 0.0, spec.transfer_update, told), []
                 continue
             values, write_lr = self.digital(stage, self.slices.read(source.weights(), taken, reads, told), reads, lr)
             pulse = self.slices.writer(target, reads, values, write_lr, spec.transfer_update, noise.child(names[stage + 1]))
             arrived = reads.after
         pulse(0, len(arrived))
         self.vectors.add_(len(x))
+
+    def at_once(self, given: Any, lr: float) -> bool:
+        """Make the update for vectors in one call of the engine, where it has one for these settings; return whether it was done."""
+        spec, chain = self.spec, self.chain
+        if len(chain) > 2 or spec.n_reads_per_transfer > 1 or spec.random_selection or not all(isinstance(a, DeviceArray) for a in chain):
+            return False
+        views = [array.seen_by_engine() for array in chain if isinstance(array, DeviceArray)]
+        made = compiled(self.compiled, self, self.states, self.slices)
+        if made is not self.compiled:
+            # Modules set attributes slowly.
+            self.compiled = made
+        told = self.rule(lr)
+        if made is None or None in views or told is None:
+            return False
+        rule, size = told
+        sweep = Sweep(period(self.every[0], spec.units_in_mbatch, len(given.x)), self.slices.columns)
+        done: bool = made.update(
+            *views, given, spec.fast_lr * (lr if spec.scale_fast_lr else 1.0), self.granularity, self.pulses, sweep, rule,
+            size, chain[1].granularity, spec.transfer_update,
+        )  # fmt: skip
+        return done
+
+    def rule(self, lr: float) -> tuple[Rule, float] | None:
+        """Return what `digital` does between two arrays as an engine's transfer is told, and the learning rate of one pulse; or None."""
+        return None
+
+    def transfer_rate(self, stage: int, lr: float) -> float:
+        """Return the learning rate of a transfer."""
+        spec = self.spec
+        rate: float = spec.transfer_lr_vec[stage] if spec.transfer_lr_vec else spec.transfer_lr
+        return rate * (lr if spec.scale_transfer_lr else 1.0)
 
     def reads(self, stage: int, times: list[int], noise: Stream) -> Reads:
         """Return the slices that a stage reads at given times; moves on where they start."""

@@ -11,7 +11,7 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-from ohmlet.cells import CellArray
+from ohmlet.cells import CellArray, DeviceArray
 from ohmlet.config import part
 from ohmlet.errors import ConfigError
 from ohmlet.interfaces.device import ArraySite, Device, UnitCell
@@ -19,8 +19,9 @@ from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet.interfaces.update_algorithm import UpdateAlgorithm
 from ohmlet.spec import boolean, number, one_of
 from ohmlet_kernels.noise import Stream
+from ohmlet_kernels.pulsed_update.transfer import Rule, Sweep
 from ohmlet_optimizers.choppers import Chopping, Scales, chop
-from ohmlet_optimizers.transfers import Reads, Slices, due, period, pulser, rounds, run, snapshots
+from ohmlet_optimizers.transfers import Pulser, Reads, Slices, compiled, due, period, rounds, rows_of, run, snapshots
 
 __all__ = ["Chopped", "ChoppedModule", "states"]
 
@@ -83,6 +84,11 @@ class Chopped(UpdateAlgorithm):
         """Transfers read the fast array's slices."""
         return True
 
+    @property
+    def pulsed(self) -> bool:
+        """Gradients pulse the fast array, as the tile's `update` says, and auto_scale goes by the length of its trains."""
+        return self.fast.pulsed or self.auto_scale
+
     def arrays(self) -> Mapping[str, UnitCell]:
         """Return the fast and the slow array."""
         return {"fast": self.fast, "slow": self.slow}
@@ -121,6 +127,9 @@ class Chopped(UpdateAlgorithm):
 class ChoppedModule(nn.Module, ABC):
     """Both arrays, the buffer `buffer` [out, in], signs, running scales and counters."""
 
+    states: tuple[str, ...] = ("vectors", "current", "sweeps", "in_signs", "out_signs", "buffer")
+    """The buffers that an engine's transfer works on."""
+
     def __init__(self, spec: Any, site: ArraySite, arrays: Mapping[str, nn.Module], pulses: PulsedUpdate) -> None:
         super().__init__()
         self.spec, self.pulses, self.slices = spec, pulses, Slices(site, spec.transfer_columns)
@@ -139,6 +148,7 @@ class ChoppedModule(nn.Module, ABC):
         for counter in ("vectors", "current", "sweeps"):
             self.register_buffer(counter, torch.zeros(1, dtype=torch.int64, device=device))
         self.register_buffer("buffer", torch.zeros((site.rows, site.columns), device=device))
+        self.compiled: Any = None
         self.register_buffer("in_signs", torch.ones(self.slices.number, device=device))
         self.register_buffer("out_signs", torch.ones(self.slices.width, device=device))
         if spec.auto_scale:
@@ -147,12 +157,13 @@ class ChoppedModule(nn.Module, ABC):
     @property
     def fast(self) -> CellArray:
         """The array that gradients pulse."""
-        return self.arrays["fast"]  # type: ignore[return-value]
+        # Not by attribute, which modules look up in three places.
+        return self._modules["arrays"]._modules["fast"]  # type: ignore[return-value, union-attr]
 
     @property
     def slow(self) -> CellArray:
         """The array that holds the weights."""
-        return self.arrays["slow"]  # type: ignore[return-value]
+        return self._modules["arrays"]._modules["slow"]  # type: ignore[return-value, union-attr]
 
     def weights(self) -> Tensor:
         """Return the weights [out, in] that reads see."""
@@ -173,26 +184,49 @@ class ChoppedModule(nn.Module, ABC):
         """Pulse the fast array for inputs x [S, in] and errors d [S, out], and make the transfers that are due on the way."""
         if lr == 0 or not len(x):
             return
+        given = rows_of(self, x, d, noise)
+        if given is not None and self.at_once(given, lr):
+            return
         spec, columns = self.spec, self.slices.columns
         reads = self.reads(due(int(self.vectors), len(x), spec.period(len(x), self.slices.number)), noise.child("transfer"))
         signs = self.chop(len(x), reads, noise.child("transfer"))
         for_x, for_d = (signs.lines, signs.across) if columns else (signs.across, signs.lines)
         rate = self.fast_rate(x, d, lr)
-        pulse = pulser(self.fast, x * for_x.to(x.dtype), d * for_d.to(d.dtype), rate, self.pulses, noise.child("fast"), self.granularity)
+        pulse = Pulser(self.fast, x * for_x.to(x.dtype), d * for_d.to(d.dtype), rate, self.pulses, noise.child("fast"), self.granularity)
         taken = snapshots(pulse, reads.after, reads, self.slices)
         if reads.slices:
             values = self.slices.read(self.fast.weights(), taken, reads, noise.child("transfer"))
-            writes = torch.cat(
-                [
-                    self.digital(values[chunk], reads.slices[chunk], self.per_read(rate, reads, lr)[chunk], signs, chunk)
-                    for chunk in rounds(reads.slices)
-                ]
-            )
-            write = self.slices.writer(
-                self.slow, reads, -writes, spec.step * self.slow.granularity, spec.transfer_update, noise.child("slow")
-            )
+            factor = self.per_read(rate, reads, lr)
+            parts = [
+                self.digital(values[chunk], reads.slices[chunk], factor[chunk] if isinstance(factor, Tensor) else factor, signs, chunk)
+                for chunk in rounds(reads.slices)
+            ]
+            writes, size = torch.cat(parts) if len(parts) > 1 else parts[0], spec.step * self.slow.granularity
+            write = self.slices.writer(self.slow, reads, -writes, size, spec.transfer_update, noise.child("slow"))
             write(0, len(writes))
         self.vectors.add_(len(x))
+
+    def at_once(self, given: Any, lr: float) -> bool:
+        """Make the update for vectors in one call of the engine, where it has one for these settings; return whether it was done."""
+        spec, fast, slow = self.spec, self.fast, self.slow
+        random, regular, at, across = spec.flips()
+        if across or spec.auto_scale or not isinstance(fast, DeviceArray) or not isinstance(slow, DeviceArray):
+            return False
+        made = compiled(self.compiled, self, self.states, self.slices)
+        if made is not self.compiled:
+            # Modules set attributes slowly.
+            self.compiled = made
+        views = fast.seen_by_engine(), slow.seen_by_engine()
+        rate: float = spec.fast_lr * (lr if spec.scale_fast_lr else 1.0)
+        rule = self.rule(self.per_read(rate, None, lr))
+        if made is None or None in views or rule is None:
+            return False
+        sweep = Sweep(spec.period(len(given.x), self.slices.number), self.slices.columns, random, regular, at)
+        done: bool = made.update(
+            *views, given, rate, self.granularity, self.pulses, sweep, rule, spec.step * slow.granularity, slow.granularity,
+            spec.transfer_update,
+        )  # fmt: skip
+        return done
 
     def reads(self, times: list[int], noise: Stream) -> Reads:
         """Return the slices that are read at given times; moves on."""
@@ -217,31 +251,38 @@ class ChoppedModule(nn.Module, ABC):
         self.sweeps.fill_(sweeps)
         return signs
 
-    def fast_rate(self, x: Tensor, d: Tensor, lr: float) -> Tensor:
-        """Return the learning rate of the fast array for each vector, float64 [S]."""
+    def fast_rate(self, x: Tensor, d: Tensor, lr: float) -> float | Tensor:
+        """Return the learning rate of the fast array, with auto_scale that of each vector, float64 [S]."""
         spec = self.spec
-        rate = spec.fast_lr * (lr if spec.scale_fast_lr else 1.0)
+        rate: float = spec.fast_lr * (lr if spec.scale_fast_lr else 1.0)
         if not spec.auto_scale:
-            return torch.full((len(x),), rate, dtype=torch.float64, device=x.device)
+            return rate
         scales = Scales.of(x, d, self.scales, spec.auto_momentum)
         product = scales.x * scales.d
         return torch.where(product > 0, rate * self.pulses.desired_bl * self.fast.granularity / product.clamp(min=1e-300), 0.0)
 
-    def per_read(self, rate: Tensor, reads: Reads, lr: float) -> Tensor:
-        """Return what each read-out is multiplied by on its way into the buffer, [T, 1]."""
+    def per_read(self, rate: float | Tensor, reads: Reads | None, lr: float) -> float | Tensor:
+        """Return what read-outs are multiplied by on their way into the buffer, each of them [T, 1] where the rate is each vector's."""
         spec = self.spec
         transfer = abs(spec.transfer_lr * (lr if spec.scale_transfer_lr else 1.0)) * self.rescaled
         unit = spec.threshold(self.fast.granularity, self.slices.number)
+        if not spec.correct_gradient_magnitudes:
+            factor: float = transfer / unit
+            return factor
+        steps = unit * self.slow.granularity / self.fast.granularity
+        if not isinstance(rate, Tensor):
+            return transfer / rate / steps if rate > 0 else 0.0
+        assert reads is not None
         at = rate[run([after - 1 for after in reads.after])]
-        if spec.correct_gradient_magnitudes:
-            factor = torch.where(at > 0, transfer / at.clamp(min=1e-300), 0.0) / (unit * self.slow.granularity / self.fast.granularity)
-        else:
-            factor = torch.full_like(at, transfer / unit)
-        made: Tensor = factor[:, None].to(self.buffer.dtype)
+        made: Tensor = (torch.where(at > 0, transfer / at.clamp(min=1e-300), 0.0) / steps)[:, None].to(self.buffer.dtype)
         return made
 
+    def rule(self, gain: Any) -> Rule | None:
+        """Return what `digital` does as an engine's transfer is told, or None for what that does not know."""
+        return None
+
     @abstractmethod
-    def digital(self, values: Tensor, slices: list[int], factor: Tensor, signs: Chopping, chunk: slice) -> Tensor:
+    def digital(self, values: Tensor, slices: list[int], factor: float | Tensor, signs: Chopping, chunk: slice) -> Tensor:
         """Return the numbers of pulses [T, width] from what was read of slices, none of them twice; updates the buffer."""
 
     def fire(self, omega: Tensor) -> tuple[Tensor, Tensor]:

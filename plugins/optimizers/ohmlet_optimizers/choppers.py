@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ohmlet_kernels.noise import Stream
+from ohmlet_optimizers.transfers import run
 
 __all__ = ["Chopping", "Scales", "chop"]
 
@@ -72,6 +73,8 @@ def chop(
     slice each of `out_signs` flips with `probability`, drawn from `noise`, whose ordinals are those of the reads.
     """
     count, last = len(in_signs), 0
+    if not probability and len(slices) <= count:
+        return _unchanged_across(in_signs, out_signs, sweeps, vectors, after, slices, flips, regular, at)
     lines, across = in_signs.new_empty((vectors, count)), out_signs.new_empty((vectors, len(out_signs)))
     read_line, read_across, sweep = in_signs.new_empty((len(slices), 1)), out_signs.new_empty((len(slices), len(out_signs))), []
     flipped: list[bool] = []
@@ -92,3 +95,32 @@ def chop(
                 out_signs.copy_(torch.where(drawn.flatten() < probability, -out_signs, out_signs))
     lines[last:], across[last:] = in_signs, out_signs
     return Chopping(lines, across, read_line, read_across, torch.tensor(flipped, dtype=torch.bool, device=in_signs.device), sweep), sweeps
+
+
+def _unchanged_across(
+    in_signs: Tensor,
+    out_signs: Tensor,
+    sweeps: int,
+    vectors: int,
+    after: list[int],
+    slices: list[int],
+    flips: list[bool],
+    regular: int,
+    at: int,
+) -> tuple[Chopping, int]:
+    """Return what `chop` does where no slice is read twice and no sign flips along the slices: only flips cost something."""
+    count, sweep, flipped = len(in_signs), [], []
+    for t, which in enumerate(slices):
+        sweep.append(sweeps)
+        flipped.append(flips[t] or (regular > 0 and sweeps % regular == at))
+        sweeps += which == count - 1
+    read_line, lines = in_signs[run(slices)].reshape(-1, 1).clone(), in_signs.expand(vectors, count)
+    if any(flipped):
+        lines = lines.clone()
+        for t in [t for t, flip in enumerate(flipped) if flip]:
+            lines[after[t] :, slices[t]].neg_()
+            in_signs[slices[t]].neg_()
+    # A copy, for these signs are state that a later mini-batch may flip.
+    own = out_signs.clone()
+    told = torch.tensor(flipped, dtype=torch.bool, device=in_signs.device)
+    return Chopping(lines, own.expand(vectors, -1), read_line, own.expand(len(slices), -1), told, sweep), sweeps

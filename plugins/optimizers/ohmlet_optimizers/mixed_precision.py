@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from attrs import evolve, frozen
 from torch import Tensor, nn
 
-from ohmlet.cells import CellArray
+from ohmlet.cells import CellArray, DeviceArray
 from ohmlet.config import part
 from ohmlet.errors import ConfigError
 from ohmlet.interfaces.device import ArraySite, UnitCell
@@ -115,7 +116,8 @@ class MixedPrecisionModule(nn.Module):
     @property
     def array(self) -> CellArray:
         """The cells."""
-        return self.arrays["device"]  # type: ignore[return-value]
+        # Not by attribute, which modules look up in three places.
+        return self._modules["arrays"]._modules["device"]  # type: ignore[return-value, union-attr]
 
     def weights(self) -> Tensor:
         """Return the weights [out, in] that reads see."""
@@ -145,6 +147,30 @@ class MixedPrecisionModule(nn.Module):
         self.chi.add_(q_d[done:].mT @ q_x[done:], alpha=lr)
         self.vectors.add_(len(x))
 
+    def at_once(self, given: Any, lr: float) -> bool:
+        """Make the update for vectors in one call of the engine, where it has one for these settings; return whether it was done."""
+        spec, array, samples = self.spec, self.array, len(given.x)
+        chi: Any = self._buffers["chi"]
+        plain = not (spec.n_x_bins or spec.n_d_bins) and spec.transfer_phase == "last" and self.rows == len(chi)
+        if not plain or not isinstance(array, DeviceArray):
+            return False
+        views = array.seen_by_engine()
+        rate = self.step * spec.transfer_lr
+        if views is None or not views.takes(self.pulses, len(chi), rate, array.granularity) or not chi.is_contiguous():
+            return False
+        vectors: Any = self._buffers["vectors"]
+        times = due(vectors.item(), samples, spec.transfer_every * samples)
+        # An engine with views of cells has this, too.
+        gathered, done = array.kernel("pulsed_update", "cpu").gathered, 0
+        for after in times if samples in times else [*times, samples]:
+            part = given if after - done == samples else given.part(done, after)
+            writes = gathered(chi, part, lr, self.step, after in times)
+            if writes is not None:
+                views.pulse_at(writes, rate, array.granularity, self.pulses)
+            done = after
+        vectors.add_(samples)
+        return True
+
     def transfer(self, noise: Stream) -> None:
         """Write whole steps of the next rows; each row is a vector of its own, numbered after the transfer's."""
         total, ordinals = len(self.chi), noise.ordinals
@@ -157,10 +183,11 @@ class MixedPrecisionModule(nn.Module):
         at = run(rows)
         m = (self.chi[at] / self.step).trunc()
         self.chi[at] -= m * self.step
-        lines = m.new_zeros((len(rows), total))
-        if isinstance(at, slice):
-            lines.diagonal(rows[0]).fill_(1)
-        else:
-            lines[torch.arange(len(rows)), rows] = 1
-        numbered = ordinals * total + torch.tensor(rows, device=m.device)
-        self.array.pulse(m, lines, self.step * self.spec.transfer_lr, self.pulses, noise.at(numbered))
+        driven = torch.arange(rows[0], rows[-1] + 1, device=m.device) if isinstance(at, slice) else torch.tensor(rows, device=m.device)
+        array = self.array
+        if isinstance(array, DeviceArray) and not array.noisy:
+            # Rows without a whole step have no pulses; cells with write noise, or composed ones, may count the update all the same.
+            whole = m.any(-1).nonzero().flatten()
+            m, driven = m[whole], driven[whole]
+        lines = torch.nn.functional.one_hot(driven, total).to(m.dtype)
+        array.pulse(m, lines, self.step * self.spec.transfer_lr, self.pulses, noise.at(ordinals * total + driven))

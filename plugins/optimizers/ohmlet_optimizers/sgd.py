@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from attrs import frozen
 from torch import Tensor, nn
 
-from ohmlet.cells import CellArray
+from ohmlet.cells import CellArray, DeviceArray
 from ohmlet.config import part
 from ohmlet.interfaces.device import ArraySite, UnitCell
 from ohmlet.interfaces.pulses import PulsedUpdate
@@ -52,13 +53,17 @@ class SGDModule(nn.Module):
     @property
     def array(self) -> CellArray:
         """The cells."""
-        cells = self.arrays["device"]
-        assert isinstance(cells, CellArray)
-        return cells
+        return self.arrays._modules["device"]  # type: ignore[return-value]
 
     def update(self, x: Tensor, d: Tensor, lr: float, noise: Stream) -> None:
         """Pulse the cells for inputs x [S, in] and errors d [S, out]."""
         self.array.pulse(x, d, lr, self.pulses, noise)
+
+    def at_once(self, given: Any, lr: float) -> bool:
+        """Make the update for vectors in one call of the engine, where it has one for the cells; return whether it was done."""
+        array = self.array
+        views = array.seen_by_engine() if isinstance(array, DeviceArray) else None
+        return views is not None and views.pulse_at(given, lr, array.granularity, self.pulses)
 
     def weights(self) -> Tensor:
         """Return the weights [out, in] that reads see."""

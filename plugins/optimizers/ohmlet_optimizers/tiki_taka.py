@@ -14,6 +14,7 @@ from ohmlet.interfaces.device import ArraySite
 from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet.spec import number
 from ohmlet_kernels.noise import Stream
+from ohmlet_kernels.pulsed_update.transfer import Rule
 from ohmlet_optimizers.chain import Chain, ChainModule
 from ohmlet_optimizers.transfers import Reads
 
@@ -62,8 +63,11 @@ class TikiTakaModule(ChainModule):
 
     def digital(self, stage: int, values: Tensor, reads: Reads, lr: float) -> tuple[Tensor, float]:
         """Return the read-outs, negative since updates subtract, and the transfer's learning rate."""
-        rate = self.spec.transfer_lr_vec[stage] if self.spec.transfer_lr_vec else self.spec.transfer_lr
-        return -values, rate * (lr if self.spec.scale_transfer_lr else 1.0)
+        return -values, self.transfer_rate(stage, lr)
+
+    def rule(self, lr: float) -> tuple[Rule, float] | None:
+        """Return what `digital` does between two arrays as an engine's transfer is told, and the transfer's learning rate."""
+        return None if self.spec.with_reset_prob else (Rule(), self.transfer_rate(0, lr))
 
     def after_read(self, stage: int, source: CellArray, reads: Reads, noise: Stream) -> Callable[[int], None] | None:
         """Return the reset of the fast array's columns."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ohmlet.cells import CellArray, DeviceArray, PulsedArray
 from ohmlet.interfaces.device import ArraySite
@@ -16,7 +16,29 @@ from ohmlet_kernels.pulsed_update import Trains
 from ohmlet_kernels.pulsed_update.cells import Probe
 from ohmlet_kernels.pulsed_update.trains import trains
 
-__all__ = ["Pulser", "Reads", "Slices", "due", "period", "pulser", "run", "snapshots"]
+__all__ = ["Pulser", "Reads", "Slices", "compiled", "due", "period", "rows_of", "run", "snapshots"]
+
+
+def compiled(kept: Any, module: nn.Module, names: tuple[str, ...], slices: Slices) -> Any:
+    """Return the engine's compiled transfer on the named buffers of a module, the one that was kept if these are where they were.
+
+    None where the engine has none, or the tile's read-out is not exact.
+    """
+    own: Any = module._buffers
+    if kept is not None and kept.places == [own[name].data_ptr() for name in names]:
+        return kept
+    if not slices.site.exact or not own[names[0]].is_cpu:
+        return None
+    made = getattr(slices.site.kernel("pulsed_update", "cpu"), "transfer", None)
+    return None if made is None else made({name: own[name] for name in names}, slices.number, slices.width)
+
+
+def rows_of(module: Any, x: Tensor, d: Tensor, noise: Stream) -> Any:
+    """Return vectors as the engine's `at_once` takes them, or None where it has none for them."""
+    if not x.is_cpu:
+        return None
+    made = getattr(module.slices.site.kernel("pulsed_update", "cpu"), "rows", None)
+    return None if made is None else made.of(x, d, noise)
 
 
 def period(transfer_every: float, units_in_mbatch: bool, samples: int) -> int:
@@ -78,6 +100,8 @@ class Slices(NamedTuple):
 
     def read(self, w: Tensor, snapshots: Tensor, reads: Reads, noise: Stream) -> Tensor:
         """Return what the tile's read-out makes of slices [T, width] that were taken as `reads` says, from an array that is now w."""
+        if self.site.exact:
+            return snapshots
         out = []
         for chunk in rounds(reads.slices):
             # Lines that are not driven add nothing, so slices taken at different times are read from one matrix.
@@ -92,7 +116,7 @@ class Slices(NamedTuple):
         """Return the writes of lr x values [T, width] onto the slices, subtracted as every update is."""
         lines = self.one_hot(reads.slices, values)
         x, d = (lines, values) if self.columns else (values, lines)
-        return pulser(array, x, d, lr, pulses, noise.at(reads.ordinals))
+        return Pulser(array, x, d, lr, pulses, noise.at(reads.ordinals))
 
 
 def rounds(slices: list[int]) -> Iterator[slice]:
@@ -108,63 +132,63 @@ def rounds(slices: list[int]) -> Iterator[slice]:
 
 
 class Pulser:
-    """Pulses an array with the vectors x [S, in] and d [S, out] that it was made for, part by part."""
+    """Pulses an array with the vectors x [S, in] and d [S, out] that it was made for, all at once or part by part."""
 
-    def __init__(self, array: CellArray, made: Trains | None, add: Callable[[int, int], None] | None, noise: Stream, vectors: int) -> None:
-        self.array, self.made, self.add, self.noise, self.vectors = array, made, add, noise, vectors
+    def __init__(
+        self,
+        array: CellArray,
+        x: Tensor,
+        d: Tensor,
+        lr: float | Tensor,
+        pulses: PulsedUpdate,
+        noise: Stream,
+        granularity: float | None = None,
+    ) -> None:
+        self.array, self.x, self.d, self.lr, self.pulses, self.noise = array, x, d, lr, pulses, noise
+        self.granularity = array.granularity if granularity is None else granularity
+        self.vectors = len(x)
+        self.made: Trains | None = None
 
     def __call__(self, first: int, last: int) -> None:
         """Pulse the vectors first to last - 1."""
-        if last <= first:
+        array, pulses, ordinals = self.array, self.pulses, self.noise.ordinals
+        assert ordinals is not None
+        plain = isinstance(array, PulsedArray) and not pulses.pulse_type.startswith("none")
+        if last <= first or (plain and last - first == self.vectors and self.at_once()):
             return
-        if self.add is not None:
-            self.add(first, last)
-        elif self.made is not None:
-            assert isinstance(self.array, PulsedArray)
-            assert self.noise.ordinals is not None
-            self.array.pulse_trains(self.made.part(first, last), self.noise.at(self.noise.ordinals[first:last]))
+        part = slice(first, last)
+        if plain and isinstance(array, PulsedArray):
+            array.pulse_trains(self.trains(array).part(first, last), self.noise.at(ordinals[part]))
+            return
+        d, rate = (self.d * self.lr[:, None].to(self.d.dtype), 1.0) if isinstance(self.lr, Tensor) else (self.d, self.lr)
+        if isinstance(array, PulsedArray):
+            array.add(self.x[part], d[part], rate, bounded=pulses.pulse_type == "none_with_device", noise=self.noise.at(ordinals[part]))
+        else:
+            array.pulse(self.x[part], d[part], rate, pulses, self.noise.at(ordinals[part]), self.granularity)
+
+    def at_once(self, probe: Probe | None = None) -> bool:
+        """Pulse all vectors in one call, where the engine has one for them; return whether it was done."""
+        array = self.array
+        return isinstance(array, PulsedArray) and array.at_once(self.x, self.d, self.lr, self.pulses, self.noise, self.granularity, probe)
+
+    def trains(self, array: PulsedArray) -> Trains:
+        """Return the trains of all vectors, made when they are first asked for."""
+        if self.made is None:
+            bits = array.kernel("pulse_bits", self.x.device.type)
+            self.made = trains(self.x, self.d, self.lr, self.granularity, self.pulses.numbers(), self.noise, bits)
+        return self.made
 
     def looked(self, after: list[int], slices: list[int], columns: bool) -> Tensor | None:
         """Pulse all vectors and return the slices [T, width] as they are after so many of them, or None where it takes single calls."""
         array = self.array
-        if self.made is None or not isinstance(array, DeviceArray) or array.device.write_noise > 0:
+        if self.pulses.pulse_type.startswith("none") or not isinstance(array, DeviceArray) or array.device.write_noise > 0:
             return None
         width = array.w.shape[0] if columns else array.w.shape[1]
         when, which = (torch.tensor(each, device=array.w.device) for each in (after, slices))
         probe = Probe(when, which, columns, array.w.new_empty((len(after), width)))
-        array.pulse_trains(self.made, self.noise, probe)
+        if not self.at_once(probe):
+            array.pulse_trains(self.trains(array), self.noise, probe)
         return probe.seen
-
-
-def pulser(
-    array: CellArray,
-    x: Tensor,
-    d: Tensor,
-    lr: float | Tensor,
-    pulses: PulsedUpdate,
-    noise: Stream,
-    granularity: float | None = None,
-) -> Pulser:
-    """Return what pulses an array with the vectors x [S, in] and d [S, out]; `lr` may be one number per vector [S]."""
-    ordinals = noise.ordinals
-    assert ordinals is not None
-    scaled, rate = (d * lr[:, None].to(d.dtype), 1.0) if isinstance(lr, Tensor) else (d, lr)
-    if not isinstance(array, PulsedArray):
-
-        def own(first: int, last: int) -> None:
-            array.pulse(x[first:last], scaled[first:last], rate, pulses, noise.at(ordinals[first:last]), granularity)
-
-        return Pulser(array, None, own, noise, len(x))
-    if pulses.pulse_type.startswith("none"):
-        bounded = pulses.pulse_type == "none_with_device"
-
-        def add(first: int, last: int) -> None:
-            array.add(x[first:last], scaled[first:last], rate, bounded=bounded, noise=noise.at(ordinals[first:last]))
-
-        return Pulser(array, None, add, noise, len(x))
-    g = array.granularity if granularity is None else granularity
-    made = trains(x, d, lr, g, pulses.numbers(), noise, array.kernel("pulse_bits", x.device.type))
-    return Pulser(array, made, None, noise, len(x))
 
 
 def snapshots(pulse: Pulser, counts: list[int], reads: Reads, slices: Slices, read: Callable[[int], None] | None = None) -> Tensor:

@@ -13,6 +13,7 @@ from ohmlet.interfaces.device import ArraySite
 from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet.spec import boolean, number
 from ohmlet_kernels.noise import Stream
+from ohmlet_kernels.pulsed_update.transfer import Rule
 from ohmlet_optimizers.chain import Chain, ChainModule
 from ohmlet_optimizers.transfers import Reads, rounds
 
@@ -68,6 +69,8 @@ class TTv2(Chain):
 class TTv2Module(ChainModule):
     """The arrays of `ttv2` and their buffers `buffer` [stages, out, in]."""
 
+    states = (*ChainModule.states, "buffer")
+
     def __init__(self, spec: TTv2, site: ArraySite, arrays: Mapping[str, nn.Module], pulses: PulsedUpdate) -> None:
         super().__init__(spec, site, arrays, pulses)
         self.buffer: Tensor
@@ -78,13 +81,20 @@ class TTv2Module(ChainModule):
         super().set_weights(w, noise)
         self.buffer.zero_()
 
+    def gain(self, stage: int, lr: float) -> float:
+        """Return what read-outs are multiplied by on their way into the buffer."""
+        rate, (share, after) = abs(self.transfer_rate(stage, lr)), self.shares[stage : stage + 2]
+        return rate * share / after if share and after else rate
+
+    def rule(self, lr: float) -> tuple[Rule, float]:
+        """Return what `digital` does between two arrays as an engine's transfer is told, and the learning rate of one pulse."""
+        spec, step = self.spec, self.chain[1].granularity
+        most, threshold = spec.transfer_update.desired_bl, spec.thres_scale * step
+        return Rule(self.gain(0, lr), threshold, most, spec.momentum, spec.forget_buffer), spec.step * step
+
     def digital(self, stage: int, values: Tensor, reads: Reads, lr: float) -> tuple[Tensor, float]:
         """Return the numbers of pulses, negative since updates subtract, and the learning rate of one."""
-        spec, step = self.spec, self.chain[stage + 1].granularity
-        rate = spec.transfer_lr_vec[stage] if spec.transfer_lr_vec else spec.transfer_lr
-        rate = abs(rate * (lr if spec.scale_transfer_lr else 1.0))
-        if self.shares[stage] and self.shares[stage + 1]:
-            rate *= self.shares[stage] / self.shares[stage + 1]
+        spec, step, rate = self.spec, self.chain[stage + 1].granularity, self.gain(stage, lr)
         threshold, held, out = spec.thres_scale * step, self.slices.of(self.buffer[stage]), []
         for chunk in rounds(reads.slices):
             at = reads.slices[chunk]

@@ -10,12 +10,15 @@ from torch import Tensor
 
 from ohmlet.config import part
 from ohmlet.errors import ConfigError
+from ohmlet.interfaces.adc import ADC
 from ohmlet.spec import number
 from ohmlet_kernels.analog_mvm import MVM, Variation
 from ohmlet_kernels.noise import Stream
 from ohmlet_kernels.time_coded_mvm import TimeCoded
-from ohmlet_tiles.converters import ADC, DAC
+from ohmlet_tiles.adc_uniform import UniformADC
+from ohmlet_tiles.converters import DAC
 from ohmlet_tiles.input_range import AbsMaxSum, InputRange, Unscaled
+from ohmlet_tiles.percent import check_share, warn_share
 from ohmlet_tiles.periphery import (
     BitWisePasses,
     BoundManagement,
@@ -55,7 +58,12 @@ class AnalogPass:
     passes: Passes | None = part(Passes | None, "passes of their own for parts of the inputs; one pass if left out", None)
 
     def __attrs_post_init__(self) -> None:
-        if self.bound_management is not None and (self.adc is None or math.isinf(self.adc.bound)):
+        self._check_converter()
+        check_share("in_noise", self.in_noise, "the full scale of the inputs")
+        warn_share("out_noise", self.out_noise, "the product of one full input and one full weight")
+        if self.weight_noise is not None:
+            check_share("weight_noise.std", self.weight_noise.std, "the largest weight")
+        if self.bound_management is not None and (self.adc is None or self.adc.bound == math.inf):
             raise ConfigError("bound_management has no effect without an adc of finite bound")
         if self.out_noise_spread > 0 and self.out_noise == 0:
             raise ConfigError(f"out_noise_spread {self.out_noise_spread!r} has no effect without out_noise")
@@ -70,6 +78,29 @@ class AnalogPass:
             self._check_time_coded()
         elif self.passes is not None and not isinstance(self.passes, SeparatePasses):
             raise ConfigError(f"passes {self.passes.type_name} belong to ir_drop time_dependent, where inputs are pulse lengths")
+
+    @property
+    def uniform(self) -> UniformADC | None:
+        """The converter where it is an ideal quantiser of a stated range, which the product's kernels compute themselves."""
+        return self.adc if isinstance(self.adc, UniformADC) and isinstance(self.adc.bound, float) else None
+
+    def _check_converter(self) -> None:
+        """Raise ConfigError for parts that count on a converter which the kernels compute, beside one that they do not."""
+        if self.adc is None or self.uniform is not None:
+            return
+        if self.adc.bound == "granular":
+            raise ConfigError("adc.bound granular needs weights and inputs of whole digits, which tile bit_sliced has: state a number")
+        counting = {
+            "bound_management": self.bound_management,
+            "nonlinearity": self.nonlinearity,
+            "input_range abs_max_sum": isinstance(self.input_range, AbsMaxSum),
+            "passes": self.passes is not None and getattr(self.passes, "sum", "digital") == "digital",
+            "ir_drop time_dependent": isinstance(self.ir_drop, TimeDependentIRDrop),
+        }
+        for name in (name for name, given in counting.items() if given):
+            raise ConfigError(
+                f"{name} goes with an adc of type uniform whose bound is a number, not {type(self.adc).__name__} {self.adc.bound!r}"
+            )
 
     def _check_time_coded(self) -> None:
         """Raise ConfigError for settings that a time-coded product knows nothing of."""
@@ -115,7 +146,7 @@ class AnalogPass:
 
     def settings(self) -> MVM:
         """Return the numbers that the kernel needs."""
-        dac, adc, bm, vd, nl = self.dac, self.adc, self.bound_management, self.voltage_drop, self.nonlinearity
+        dac, adc, bm, vd, nl = self.dac, self.uniform, self.bound_management, self.voltage_drop, self.nonlinearity
         worst = isinstance(bm, IterativeWorstCase)
         quadratic = self.ir_drop if isinstance(self.ir_drop, IRDrop) else None
         summed = self.input_range if isinstance(self.input_range, AbsMaxSum) else None
@@ -128,8 +159,8 @@ class AnalogPass:
             out_noise=self.out_noise,
             out_asymmetry=self.out_asymmetry,
             out_scale=self.out_scale,
-            out_step=adc.step if adc else 0.0,
-            out_bound=adc.bound if adc else math.inf,
+            out_step=adc.fixed_step if adc else 0.0,
+            out_bound=float(adc.bound) if adc else math.inf,
             out_stochastic=adc is not None and adc.rounding == "stochastic",
             w_noise=self.weight_noise.std if self.weight_noise else 0.0,
             w_noise_kind=self.weight_noise.kernel if self.weight_noise else "additive",
@@ -156,6 +187,7 @@ class AnalogPass:
             or self.nonlinearity is not None
             or (self.voltage_drop is not None and self.voltage_drop.offset_std > 0)
             or (isinstance(self.passes, SeparatePasses) and self.passes.w_asymmetry > 0)
+            or (self.adc is not None and self.uniform is None)
         )
 
     def variation(self, w: Tensor, key: Tensor, name: str, transposed: bool) -> Variation:
@@ -166,7 +198,7 @@ class AnalogPass:
         """
         lines, cells = Stream(key, path=f"fabrication {name}"), Stream(key, path="fabrication cells")
         row = w.new_empty((1, w.shape[-2]))
-        bound = self.adc.bound if self.adc and math.isfinite(self.adc.bound) else 1.0
+        bound = float(self.uniform.bound) if self.uniform and self.uniform.bound != math.inf else 1.0
         noise = shape = offset = asymmetry = None
         if self.out_noise_spread > 0:
             noise = (self.out_noise * (1.0 + self.out_noise_spread * lines.normal("output noise", row))).abs().squeeze(-2)

@@ -31,3 +31,7 @@ class IdealCrossbar(nn.Module):
     def mvm(self, x: Tensor, w: Tensor, noise: Stream) -> Tensor:
         """Return w x [..., S, R, out] exactly."""
         return product(x, w)
+
+    def mapped_mvm(self, x: Tensor, weight: Tensor, divisor: Tensor, noise: Stream) -> Tensor:
+        """Return w x as `mvm` for w = weight / divisor, without scaled weights that backward would have to keep."""
+        return product(x, weight) / divisor.mT.unsqueeze(-3)

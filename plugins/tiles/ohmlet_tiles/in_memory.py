@@ -21,12 +21,18 @@ from ohmlet.interfaces.update_algorithm import UpdateAlgorithm
 from ohmlet_kernels.analog_mvm import Variation
 from ohmlet_kernels.noise import Stream
 from ohmlet_kernels.noise import key as stream_key
-from ohmlet_tiles.affine import Affine, whole_pass
+from ohmlet_tiles.affine import Affine, engine_rows, whole_pass
 from ohmlet_tiles.analog_pass import AnalogPass
+from ohmlet_tiles.composed import Composed, check_ranges
+from ohmlet_tiles.input_range import check_unreached
 from ohmlet_tiles.pass_equations import pass_equations
 from ohmlet_tiles.pass_module import PassModule, with_backward
+from ohmlet_tiles.without_effect import check_uncoded, check_undriven
 
 __all__ = ["InMemory", "InMemoryCrossbar"]
+
+
+ALIKE = Variation()
 
 
 @frozen(kw_only=True)
@@ -50,6 +56,11 @@ class InMemory(ProgrammableTile):
     def __attrs_post_init__(self) -> None:
         if self.noise_model is not None:
             self.noise_model.check(self.conductance_converter.window)
+        check_undriven(self.noise_model, self.drift_compensation)
+        check_uncoded(self.update, self.update_algorithm)
+        for name, behind in (("backward", self.backward), ("read", self.read)):
+            if behind is not None:
+                check_unreached(name, behind.input_range)
         if self.read is not None and not self.update_algorithm.reads:
             raise ConfigError(
                 f"tile.read has no effect: {type(self.update_algorithm).__name__} reads no single columns or rows, nor do its devices; "
@@ -61,11 +72,12 @@ class InMemory(ProgrammableTile):
         return InMemoryCrossbar(self, site)
 
     def equations(self) -> tuple[str, ...]:
-        """Return the passes and the update as equations with their values."""
+        """Return the passes and the coding of updates as equations with their values; the algorithm has its own."""
         lines = list(pass_equations(self.forward))
         if self.backward is not None:
             lines += [f"errors: {line}" for line in pass_equations(self.backward)]
-        lines += [f"update: {line}" for line in (*self.update_algorithm.equations(), *self.update.equations())]
+        if self.update_algorithm.pulsed:
+            lines += [f"update: {line}" for line in self.update.equations()]
         return tuple(lines)
 
 
@@ -85,17 +97,23 @@ class InMemoryCrossbar(nn.Module):
             aging = tuple(cells for cells in algorithm.modules() if getattr(cells, "decays", False) or getattr(cells, "diffuses", False))
             if aging:
                 self.aging[index] = aging
+        self.composed = bool(tile.update_algorithm.operands)
+        if self.composed:
+            check_ranges(type(tile.update_algorithm).__name__, self.forward_pass, self.backward_pass)
         self.pending = Pending()
         self.calls = 0
+        self.rows = engine_rows(site)
         self.whole_forward = whole_pass(self.forward_pass, site) if len(self.algorithms) == 1 else None
         self.whole_backward = whole_pass(self.backward_pass, site) if self.backward_pass is not None else None
 
     def _algorithm(self, tile: InMemory, site: Site, key: Tensor) -> nn.Module:
-        base = ArraySite(site.out_features, site.in_features, key, site.kernel, self.read_out)
-        arrays = {
-            name: site.cells(cell, base._replace(key=key.new_tensor(stream_key(int(key), "array", name))))
-            for name, cell in tile.update_algorithm.arrays().items()
-        }
+        base = ArraySite(site.out_features, site.in_features, key, site.kernel, self.read_out, tile.read is None)
+        shapes = tile.update_algorithm.shapes(site.out_features, site.in_features)
+        arrays = {}
+        for name, cell in tile.update_algorithm.arrays().items():
+            rows, columns = shapes[name]
+            own = base._replace(rows=rows, columns=columns, key=key.new_tensor(stream_key(int(key), "array", name)))
+            arrays[name] = site.cells(cell, own)
         return tile.update_algorithm.build(base, arrays, tile.update)
 
     def read_out(self, w: Tensor, x: Tensor, noise: Stream) -> Tensor:
@@ -120,7 +138,8 @@ class InMemoryCrossbar(nn.Module):
 
     def weights(self) -> Tensor:
         """Return the normalised weights [groups?, out, in] that reads see."""
-        parts: list[Tensor] = [algorithm.weights() for algorithm in self.algorithms]  # type: ignore[operator]
+        # Not by attribute, which modules look up in three places.
+        parts: list[Tensor] = [algorithm.weights() for algorithm in self._modules["algorithms"]._modules.values()]  # type: ignore[operator, union-attr]
         return torch.stack(parts) if len(parts) > 1 else parts[0]
 
     def set_weights(self, w: Tensor, noise: Stream) -> None:
@@ -130,8 +149,9 @@ class InMemoryCrossbar(nn.Module):
 
     def update(self, x: Tensor, d: Tensor, lr: float, noise: Stream) -> None:
         """Update the cells with inputs x [groups?, V, in] and errors d [groups?, V, out], then let them decay and diffuse."""
-        if len(self.algorithms) == 1 and not self.aging and not noise.key.ndim:
-            self.algorithms[0].update(x, d, lr, noise)  # type: ignore[operator]
+        if not self.aging and not noise.key.ndim:
+            (algorithm,) = self._modules["algorithms"]._modules.values()  # type: ignore[union-attr]
+            algorithm.update(x, d, lr, noise)  # type: ignore[operator, union-attr]
             return
         groups = zip(self.algorithms, self._grouped(x), self._grouped(d), noise.key.reshape(-1), strict=True)
         for index, (algorithm, inputs, errors, key) in enumerate(groups):
@@ -139,6 +159,18 @@ class InMemoryCrossbar(nn.Module):
             algorithm.update(inputs, errors, lr, own)  # type: ignore[operator]
             for cells in self.aging.get(index, ()):
                 cells.age(own)
+
+    def learn(self, pair: Errors, factor: float, square: Tensor, lr: float, key: int, first: int) -> bool:
+        """Do for one pair x [S, in] and d [S, out] what `update` does with factor d / square; return whether it was done.
+
+        For what the engine does not know in one call, and for errors that are not finite, it is not, and nothing is changed.
+        """
+        algorithm: Any = next(iter(self._modules["algorithms"]._modules.values()))  # type: ignore[union-attr]
+        at_once = getattr(algorithm, "at_once", None)
+        if at_once is None or self.rows is None or self.aging or lr == 0:
+            return False
+        given = self.rows.scaled(*pair[1:], factor, square, key, first)
+        return given is not None and bool(at_once(given, lr))
 
     def _grouped(self, value: Tensor) -> Tensor:
         return value if len(self.algorithms) > 1 else value[None]
@@ -161,21 +193,43 @@ class InMemoryCrossbar(nn.Module):
         product: Tensor = _Errors.apply(clipped, self.pending.anchor, None, w, self, noise, self.calls, scale)  # type: ignore[no-untyped-call]
         return product
 
-    def affine(self, x: Tensor, scale: Tensor, bias: Tensor | None) -> Callable[[Stream], Tensor] | None:
+    def transposed_mvm(self, x: Tensor, w: Tensor, noise: Stream) -> Tensor:
+        """Return w^T x [..., S, R, in] for inputs [..., S, R, out]: driven at its outputs, by `backward`'s converters if any."""
+        y: Tensor = (self.backward_pass or self.forward_pass)(x, w.mT, noise)
+        return y
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def composed_mvm(self, x: Tensor, noise: Stream) -> Tensor:
+        """Return what `mvm` does for the crossbar's own weights where its algorithm reads several arrays one by one."""
+        training = self.training and torch.is_grad_enabled()
+        self.calls += training
+        anchor = self.pending.anchor if training else self.pending.anchor.detach()
+        arrays = []
+        for name in self.tile.update_algorithm.operands:
+            parts: list[Tensor] = [algorithm.arrays[name].weights() for algorithm in self.algorithms]  # type: ignore[index, union-attr]
+            arrays.append(torch.stack(parts) if len(parts) > 1 else parts[0])
+        y: Tensor = Composed.apply(x, anchor, self, noise, self.calls, *arrays)  # type: ignore[no-untyped-call]
+        return y
+
+    def affine(self, x: Tensor, scale: Tensor, bias: Tensor | None) -> Callable[[int, int, str], Tensor] | None:
         """Return what computes b + s (w x) [S, out] in training as `mvm` and the layer would, or None where it would take both.
+
+        It takes the key of the noise, the ordinal of the first sample and the path.
 
         Inputs x [S, in] are float32 on the CPU with gradients enabled, scale s is [out or 1, 1]. One step of autograd instead of ten.
         """
-        back = self.backward_pass
-        if self.whole_forward is None or (self.whole_backward is None and back is not None):
+        # Not by attribute, which modules look up in three places.
+        front: Any = self._modules["forward_pass"]
+        back: Any = self._modules.get("backward_pass")
+        if self.composed or self.whole_forward is None or (self.whole_backward is None and back is not None):
             return None
-        if self.forward_pass.variation != Variation() or (back is not None and back.variation != Variation()):
+        if front.variation != ALIKE or (back is not None and back.variation != ALIKE):
             return None
         w = self.weights()
         if not (self.training and w.dtype == scale.dtype == torch.float32 and w.is_cpu and w.is_contiguous()):
             return None
-        anchor = self.pending.anchor
-        return lambda noise: Affine.apply(x, anchor, bias, scale, w, self, noise)  # type: ignore[no-untyped-call]
+        anchor, held = self.pending.anchor, (self, scale, w)
+        return lambda key, first, path: Affine.apply(x, anchor, bias, held, (key, first, path))  # type: ignore[no-untyped-call]
 
 
 class _Errors(torch.autograd.Function):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import frozen
 from torch import Tensor, nn
 
@@ -15,12 +17,14 @@ from ohmlet_kernels.analog_mvm import Variation
 from ohmlet_kernels.mapped_mvm import Mapping
 from ohmlet_kernels.noise import Stream
 from ohmlet_tiles.analog_pass import AnalogPass
-from ohmlet_tiles.input_range import AverageAbsMax, Fixed
+from ohmlet_tiles.input_range import AverageAbsMax, check_unreached
 from ohmlet_tiles.modifiers import AddNormal
 from ohmlet_tiles.pass_equations import pass_equations
 from ohmlet_tiles.pass_module import PassModule, with_backward
 from ohmlet_tiles.per_sample import per_sample_mvm
 from ohmlet_tiles.training import Training
+from ohmlet_tiles.whole_layer import whole_layer
+from ohmlet_tiles.without_effect import check_undriven
 
 __all__ = ["Inference", "InferenceCrossbar"]
 
@@ -45,9 +49,10 @@ class Inference(ProgrammableTile):
         ramp = self.training.ramp
         if ramp is not None and ramp.out_noise and (self.forward.out_noise == 0 or self.forward.time_coded() is not None):
             raise ConfigError("training.ramp.out_noise has no effect: forward has no out_noise that could grow (inputs as amplitudes)")
+        check_undriven(self.noise_model, self.drift_compensation)
         behind = None if self.backward is None else self.backward.input_range
-        if isinstance(behind, Fixed) and behind.value is None:
-            raise ConfigError("backward.input_range fixed needs a value: ohmlet.calibrate sees the inputs of the forward pass only")
+        if behind is not None:
+            check_unreached("backward", behind)
         if isinstance(behind, AverageAbsMax) and self.training.per_sample:
             raise ConfigError("training.per_sample reads samples side by side, and backward.input_range average_abs_max one after another")
 
@@ -79,6 +84,9 @@ class InferenceCrossbar(nn.Module):
         self.tile, self.site = tile, site
         self.forward_pass = PassModule(tile.forward, site, "forward", tile.conductance_converter)
         self.backward_pass = PassModule(tile.backward, site, "backward", tile.conductance_converter) if tile.backward is not None else None
+        # Not for crossbars that compute their products otherwise.
+        alone = type(self) is InferenceCrossbar and tile.backward is None
+        self.layer = whole_layer(self.forward_pass, tile.training, site) if alone else None
 
     def constrain(self, weight: Tensor) -> Tensor:
         """Return the layer's weights [..., out, in] clipped as `training.clip` says."""
@@ -104,6 +112,11 @@ class InferenceCrossbar(nn.Module):
             return per_sample_mvm(self.forward_pass, self.backward_pass, x, w, noise, fixed, self._modified)
         return with_backward(self.forward_pass, self.backward_pass, x, self._modified(w, noise), noise, fixed)
 
+    def transposed_mvm(self, x: Tensor, w: Tensor, noise: Stream) -> Tensor:
+        """Return w^T x [..., S, R, in] for inputs [..., S, R, out]: driven at its outputs, by `backward`'s converters if any."""
+        y: Tensor = (self.backward_pass or self.forward_pass)(x, w.mT, noise)
+        return y
+
     def mapped_mvm(self, x: Tensor, weight: Tensor, divisor: Tensor, noise: Stream) -> Tensor:
         """Return w x as `mvm` for w = weight / divisor, in one operation where the engine and the settings have it."""
         training = self.tile.training
@@ -114,6 +127,11 @@ class InferenceCrossbar(nn.Module):
             std, w_max = (modifier.std, modifier.w_max) if isinstance(modifier, AddNormal) else (0.0, None)
             return self.forward_pass.mapped(x, weight, Mapping(divisor, std, w_max), noise)
         return self.mvm(x, weight / divisor, noise)
+
+    def mapped_affine(self) -> Any:
+        """Return what computes a layer in training in one call, as `mapped_mvm` and the layer would, or None where it takes both."""
+        measured = any(value is not None for value in self.forward_pass.variation or ())
+        return None if measured or not self.training or "mapped_mvm" in self.__dict__ else self.layer
 
     def _modified(self, w: Tensor, noise: Stream) -> Tensor:
         return self.tile.training.modified(w, noise, self.training)

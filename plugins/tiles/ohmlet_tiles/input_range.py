@@ -10,10 +10,10 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-from ohmlet.errors import OrderError
+from ohmlet.errors import ConfigError, OrderError
 from ohmlet.spec import integer, number
 from ohmlet_kernels.analog_mvm.scaling import running_abs_max
-from ohmlet_kernels.ranks import gathered, rank_and_world
+from ohmlet_kernels.ranks import gathered, rank_and_world, tell_unequal
 from ohmlet_kernels.recompute import recomputing
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Max",
     "RunningRange",
     "Unscaled",
+    "check_unreached",
 ]
 
 
@@ -103,6 +104,17 @@ class Learned:
 
 
 InputRange = Unscaled | AbsMax | Max | AbsMaxSum | AverageAbsMax | Fixed | Learned
+
+
+def check_unreached(pass_name: str, scaling: InputRange) -> None:
+    """Raise ConfigError for a range that nothing would set: no gradient and no calibration reaches passes other than the forward one."""
+    if isinstance(scaling, Learned):
+        raise ConfigError(
+            f"{pass_name}.input_range learned learns nothing: the pass itself makes gradients or is read between steps, so none flows back "
+            "through it; use average_abs_max, which follows the data, or abs_max, which scales each vector"
+        )
+    if isinstance(scaling, Fixed) and scaling.value is None:
+        raise ConfigError(f"{pass_name}.input_range fixed needs a value: ohmlet.calibrate sees the inputs of the forward pass only")
 
 
 class _Clip(torch.autograd.Function):
@@ -187,6 +199,8 @@ class LearnedRange(nn.Module):
             unclipped = (x.abs() < r).to(torch.float32).sum()
             parts = torch.stack((exact.new_tensor(float(x.numel())), exact.mean(), exact.var(correction=0), unclipped))
         count, mean, variance, unclipped = gathered(parts).unbind(1)
+        if x.is_cpu and not torch.compiler.is_compiling():  # a GPU would wait for all work before
+            tell_unequal([int(each) // max(x.shape[-1], 1) for each in count])
         share = count / count.sum().clamp_min(1.0)
         spread = (share * (variance + (mean - (share * mean).sum()).square())).sum().sqrt()
         return spread, unclipped.sum() / count.sum().clamp_min(1.0)

@@ -48,6 +48,14 @@ class PCMNoise:
         total = self.prob_at_reset + self.prob_at_g_max + self.prob_at_random
         if total > 1:
             raise ConfigError(f"the probabilities of failures add up to {total:g}, which is more than one")
+        if self.std == 0 and self.zero_threshold > 0:
+            raise ConfigError(
+                f"zero_threshold {self.zero_threshold:g} counts in programming errors, of which std 0.0 leaves none: drop one"
+            )
+        if self.std == 0 and total == 0 and self.t_inference == 0 and self.w_max is None:
+            raise ConfigError(
+                "std 0.0 without failures or t_inference changes no weight: give a std above 0, or leave the modifier out (null)"
+            )
 
     def modify(self, w: Tensor, noise: Stream) -> Tensor:
         """Return modified weights [..., out, in]."""

@@ -17,6 +17,7 @@ from ohmlet.errors import ConfigError
 from ohmlet.spec import boolean, number
 from ohmlet_kernels.mapped_mvm.reference import largest
 from ohmlet_kernels.noise import Stream
+from ohmlet_tiles.percent import check_strength
 
 __all__ = ["AddNormal", "Discretize", "DiscretizeAddNormal", "DoReFa", "MultNormal", "Poly", "ProgNoise"]
 
@@ -50,6 +51,9 @@ class AddNormal:
     std: float = number(0.08, "noise relative to A", ge=0.0)
     w_max: float | None = number(None, "A, instead of the crossbar's own", gt=0.0)
 
+    def __attrs_post_init__(self) -> None:
+        check_strength(self.std, self.w_max, "the crossbar's largest weight")
+
     def modify(self, w: Tensor, noise: Stream) -> Tensor:
         """Return modified weights [..., out, in]."""
         return w + self.std * largest(w, self.w_max) * noise.shared().normal("modifier", w)
@@ -62,6 +66,9 @@ class MultNormal:
     type_name: ClassVar[str] = "mult_normal"
     std: float = number(0.1, "noise relative to the weight", ge=0.0)
     w_max: float | None = number(None, "A, instead of the crossbar's own", gt=0.0)
+
+    def __attrs_post_init__(self) -> None:
+        check_strength(self.std, self.w_max, "the weight")
 
     def modify(self, w: Tensor, noise: Stream) -> Tensor:
         """Return modified weights [..., out, in]."""
@@ -91,6 +98,11 @@ class DiscretizeAddNormal:
     std: float = number(0.08, "noise relative to A", ge=0.0)
     stochastic: bool = boolean(False, "round up with the probability of the remainder")
     w_max: float | None = number(None, "A, instead of the crossbar's own", gt=0.0)
+
+    def __attrs_post_init__(self) -> None:
+        if self.std == 0:
+            raise ConfigError("std 0.0 adds no noise to the rounding: take modifier discretize, or give a std above 0")
+        check_strength(self.std, self.w_max, "the crossbar's largest weight")
 
     def modify(self, w: Tensor, noise: Stream) -> Tensor:
         """Return modified weights [..., out, in]."""
@@ -130,6 +142,9 @@ class Poly:
     coefficients: tuple[float, ...] = field(default=PCM_COEFFICIENTS, validator=_coefficients, metadata={"doc": "c_k, lowest power first"})
     w_max: float | None = number(None, "A, instead of the crossbar's own", gt=0.0)
 
+    def __attrs_post_init__(self) -> None:
+        check_strength(self.std, self.w_max)
+
     def noise_of(self, w: Tensor, noise: Stream) -> Tensor:
         """Return what is added to the weights."""
         a = largest(w, self.w_max)
@@ -150,6 +165,9 @@ class ProgNoise:
     std: float = number(1.0, "factor on the polynomial", ge=0.0)
     coefficients: tuple[float, ...] = field(default=PCM_COEFFICIENTS, validator=_coefficients, metadata={"doc": "c_k, lowest power first"})
     w_max: float | None = number(None, "A, instead of the crossbar's own", gt=0.0)
+
+    def __attrs_post_init__(self) -> None:
+        check_strength(self.std, self.w_max)
 
     def modify(self, w: Tensor, noise: Stream) -> Tensor:
         """Return modified weights [..., out, in]."""

@@ -65,7 +65,11 @@ def pass_equations(settings: AnalogPass) -> tuple[str, ...]:
             f"y_i <- y_i + {s.out_noise:g} xi'_i"
             + (f", differing by {settings.out_noise_spread:g} between outputs" if settings.out_noise_spread else "")
         )
-    lines.append(_converted("z_i", "y_i", s.out_step, s.out_bound, s.out_stochastic))
+    if settings.adc is None or settings.uniform is not None:
+        lines.append(_converted("z_i", "y_i", s.out_step, s.out_bound, s.out_stochastic))
+    else:
+        bound = settings.adc.bound
+        lines.append(f"z_i = ADC(y_i) over ±{bound:g}" if isinstance(bound, float) else f"z_i = ADC(y_i), bound {bound}")
     if settings.bound_management:
         lines.append(f"{settings.bound_management.type_name}: samples with |y_i| > {s.out_bound:g} are read again with smaller inputs")
     return (*lines, f"output {f'{s.out_scale:g} ' if s.out_scale != 1 else ''}r z_i")

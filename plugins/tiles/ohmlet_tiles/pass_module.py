@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -10,11 +13,12 @@ from torch import Tensor, nn
 from ohmlet.errors import ConfigError
 from ohmlet.interfaces.conductance_converter import ConductanceConverter
 from ohmlet.interfaces.tile import Site
-from ohmlet_kernels.analog_mvm import Variation
+from ohmlet_kernels.analog_mvm import MVM, Variation
 from ohmlet_kernels.analog_mvm.scaling import abs_max, abs_max_sum, signed_max
 from ohmlet_kernels.mapped_mvm import Mapping
 from ohmlet_kernels.mapped_mvm.reference import mapped_mvm
 from ohmlet_kernels.noise import Stream
+from ohmlet_tiles.adc_readout import Readout
 from ohmlet_tiles.analog_pass import AnalogPass
 from ohmlet_tiles.input_range import (
     AbsMax,
@@ -41,6 +45,11 @@ class PassModule(nn.Module):
         if name == "backward":
             self.numbers = self.numbers._replace(bound_management=False)
         self.variation = None if settings.varies else Variation()
+        self.readout: Readout | None = None
+        if settings.adc is not None and settings.uniform is None:
+            if name == "backward" and settings.adc.bound == "calibrated":
+                raise ConfigError("backward.adc needs a number as bound: ohmlet.calibrate sees the outputs of the forward pass only")
+            self.readout = Readout(settings.adc, name, site.out_features if name == "backward" else site.in_features)
         self.coded, self.converter = settings.time_coded(), converter
         if self.coded is not None and (converter is None or converter.devices != 2):
             raise ConfigError(f"ir_drop time_dependent needs a conductance_converter of one device pair per weight, not {converter}")
@@ -99,17 +108,41 @@ class PassModule(nn.Module):
             return coded
         if fixed is None:
             fixed = self.fabricated(w, noise)
-        y: Tensor = kernel("analog_mvm", x.device.type)(x, w, scale, self.numbers, noise, fixed)
+        y: Tensor = self.converted(kernel("analog_mvm", x.device.type))(x, w, scale, self.numbers, noise, fixed)
         return y
+
+    def converted(self, product: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a product as this crossbar's converters read it: itself where it knows them, as it does the ideal quantiser."""
+        return product if self.readout is None else functools.partial(self._read, self.readout, product)
+
+    def _read(
+        self,
+        readout: Readout,
+        product: Callable[..., Any],
+        x: Tensor,
+        w: Tensor,
+        scale: Tensor | None,
+        numbers: MVM,
+        noise: Stream,
+        fixed: Variation,
+    ) -> Tensor:
+        unit = None if scale is None else torch.where(scale > 0, scale, 1.0)
+        y: Tensor = product(x if unit is None else x / unit, w, None, numbers._replace(out_scale=1.0), noise, fixed)
+        z: Tensor = readout(y, noise, readout.fabricated(y.shape[-1], y, noise)) * numbers.out_scale
+        if scale is None or unit is None:
+            return z
+        return z * unit if numbers.in_noise > 0 else (z * unit).masked_fill(scale <= 0, 0.0)
 
     def mapped(self, x: Tensor, weight: Tensor, mapping: Mapping, noise: Stream) -> Tensor:
         """Return the product with a layer's weights [..., out, in], scaled and modified on the way; engines may lack the operation."""
         x, scale = self.scaled(x)
         fixed = self.fabricated(weight, noise)
-        try:
-            kernel = self.site.kernel("mapped_mvm", x.device.type)
-        except ConfigError:
-            product = self.site.kernel("analog_mvm", x.device.type)
+        kernel: Any = None
+        if self.readout is None:
+            with suppress(ConfigError):
+                kernel = self.site.kernel("mapped_mvm", x.device.type)
+        if kernel is None:
+            product = self.converted(self.site.kernel("analog_mvm", x.device.type))
             return mapped_mvm(x, weight, mapping, scale, self.numbers, noise, fixed, product)
         y: Tensor = kernel(x, weight, mapping, scale, self.numbers, noise, fixed)
         return y

@@ -1,0 +1,165 @@
+"""Vectors pulsed in one go: trains of one word and their coincidences, on views of an array's memory that are kept between calls."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from ohmlet_kernels.noise import Stream
+from ohmlet_kernels.noise.keys import purpose_word
+from ohmlet_kernels.pulsed_update.cells import SLOTS, Cells, Probe
+from ohmlet_kernels.pulsed_update.numba_cache import loops
+from ohmlet_kernels.pulsed_update.numba_loops import TILE
+from ohmlet_kernels.threads import PARALLEL_FROM
+
+__all__ = ["Rows", "Views", "alike"]
+
+NO_REALS = np.zeros((0, 0), np.float32)
+NO_PULSES = np.zeros((0, 0, 0), np.int64)
+NO_LOOKS = np.zeros(0, np.int64)
+NOT_LOOKED = (NO_LOOKS, NO_LOOKS, False, NO_REALS)
+
+
+@functools.lru_cache(1024)
+def _words(path: str, pulse_type: str) -> tuple[np.uint64, np.uint64, np.uint64]:
+    """Return the words of the trains of inputs and errors and of the devices' noise, which Python hashes slowly."""
+    purposes = f"{pulse_type} x", f"{pulse_type} d", "pulse noise"
+    return tuple(np.uint64(purpose_word(f"{path}/{each}")) for each in purposes)  # type: ignore[return-value]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _scaled(d, factor, square, out):  # type: ignore[no-untyped-def]
+    finite, by = True, np.float32(factor)
+    for i in range(len(d)):
+        for j in range(d.shape[1]):
+            e = d[i, j] * by
+            out[i, j] = e / square[0, j if square.shape[1] > 1 else 0]
+            finite &= np.isfinite(out[i, j])
+    return finite
+
+
+@functools.lru_cache(1024)
+def _unsigned(key: int) -> np.uint64:
+    return np.uint64(key & (2**64 - 1))
+
+
+def _numpy(x: Tensor) -> Any:
+    """Return NumPy's view of a tensor, or of a copy that lies in order."""
+    return (x.detach() if x.requires_grad else x).contiguous().numpy()
+
+
+def alike(count: int, value: float) -> Any:
+    """Return so many float64 of one value; NumPy's own function for it takes thrice as long."""
+    made = np.empty(count)
+    made.fill(value)
+    return made
+
+
+class Rows(NamedTuple):
+    """Vectors to be pulsed, as arrays in order: x float32 [S, in], d float32 [S, out], and what addresses their noise."""
+
+    x: Any
+    d: Any
+    ordinals: Any
+    """int64 [S]"""
+    key: np.uint64
+    path: str
+
+    def part(self, first: int, last: int) -> Rows:
+        """Return the vectors from `first` up to `last`."""
+        return self._replace(x=self.x[first:last], d=self.d[first:last], ordinals=self.ordinals[first:last])
+
+    @classmethod
+    def of(cls, x: Tensor, d: Tensor, noise: Stream) -> Rows | None:
+        """Return vectors of tensors, or None where they are no float32 numbers on the CPU, or have no ordinals."""
+        if noise.ordinals is None or not (x.dtype == d.dtype == torch.float32 and x.is_cpu and d.is_cpu):
+            return None
+        inputs, errors, ordinals = (each.detach().contiguous().numpy() for each in (x, d, noise.ordinals))
+        return cls(inputs, errors, ordinals, _unsigned(int(noise.key.item())), noise.path)
+
+    @classmethod
+    def scaled(cls, x: Tensor, d: Tensor, factor: float, square: Tensor, key: int, first: int) -> Rows | None:
+        """Return the vectors x and factor d / square [1, out or 1] of an update; None where some are not finite."""
+        errors, out = _numpy(d), np.empty(d.shape, np.float32)
+        if not _scaled(errors, factor, square.numpy(), out):
+            return None
+        return cls(_numpy(x), out, np.arange(first, first + len(out)), _unsigned(key), "update")
+
+
+class Views:
+    """NumPy's views of the tensors of one array's cells; they serve for as long as these stay in their places."""
+
+    def __init__(self, tensors: list[Tensor], cells: Cells, key: Tensor) -> None:
+        self.places = [each.data_ptr() for each in tensors]
+        self.pulses: Any = None
+        self.coding: tuple[Any, ...] = ()
+        real = (cells.w, *cells.cell, *cells.hidden)
+        self.usable = 0 < cells.w.numel() <= len(cells.w) * TILE and all(
+            type(each) is Tensor and each.dtype == torch.float32 and each.is_cpu and each.is_contiguous() for each in real
+        )
+        if not self.usable:
+            return
+        self.rows, self.columns = cells.w.shape
+        self.loop = loops(cells.step).pulse
+        self.state = (
+            *(each.numpy() for each in real), np.array(cells.params, np.float32), *(np.array(each, np.float32) for each in cells.tables)
+        )  # fmt: skip
+        self.counted = NO_PULSES if cells.pulses is None else cells.pulses.numpy()
+        # A view too, for a loaded state writes another key in its place.
+        self.key = key.reshape(1).numpy().view(np.uint64)
+
+    def __reduce__(self) -> Any:
+        """Pickle and copy as nothing: a copied array has its memory elsewhere."""
+        return type(None), ()
+
+    def coded(self, pulses: Any) -> tuple[Any, ...]:
+        """Return the numbers that trains are made with: type, desired_bl, fixed_bl, both managements and their scale."""
+        if self.pulses is not pulses:
+            self.pulses, n = pulses, pulses.numbers()
+            known = n.pulse_type.startswith("stochastic") and not n.resolution and n.desired_bl <= SLOTS
+            managed = (n.desired_bl, n.fixed_bl, n.update_management, n.update_bl_management, float(n.um_grad_scale))
+            self.coding = (n.pulse_type, managed) if known else ()
+        return self.coding
+
+    def takes(self, pulses: Any, samples: int, rate: float, granularity: float) -> bool:
+        """Whether `pulse_rows` takes so many vectors at this rate: trains of one word, and no more than one thread is worth.
+
+        `pulses` is a PulsedUpdate; those with a resolution have trains of another kind.
+        """
+        if not self.usable or not samples or not self.coded(pulses):
+            return False
+        desired, fixed, _, managed, _ = self.coding[1]
+        longest = desired if fixed or managed or granularity * desired >= abs(rate) else math.ceil(abs(rate) / granularity)
+        return longest <= SLOTS and max(samples * self.rows * self.columns, samples * (self.rows + self.columns) * SLOTS) < PARALLEL_FROM
+
+    def pulse_rows(self, given: Rows, rates: Any, granularity: float, looks: Any = NOT_LOOKED) -> bool:
+        """Pulse vectors that `takes` takes at rates float64 [S]; return whether it was done: not where trains are too long."""
+        x, d, ordinals, key, path = given
+        kind, managed = self.coding
+        for_x, for_d, for_cells = _words(path, kind)
+        done: bool = self.loop(
+            *self.state, self.counted, x, d, rates, granularity, *managed, ordinals, key, for_x, for_d, self.key, for_cells, *looks
+        )
+        return done
+
+    def pulse(
+        self, x: Tensor, d: Tensor, lr: float | Tensor, granularity: float, pulses: Any, noise: Stream, probe: Probe | None = None
+    ) -> bool:
+        """Do what `trains` and `pulsed_update` do for x [S, in], d [S, out], or nothing for what needs more; return whether it was done."""
+        given = Rows.of(x, d, noise)
+        if given is None or not self.takes(pulses, len(x), 0.0 if isinstance(lr, Tensor) else lr, granularity):
+            return False
+        rates = lr.to(torch.float64).contiguous().numpy() if isinstance(lr, Tensor) else alike(len(x), lr)
+        looks = NOT_LOOKED if probe is None else (probe.after.numpy(), probe.at.numpy(), probe.columns, probe.seen.numpy())
+        return self.pulse_rows(given, rates, granularity, looks)
+
+    def pulse_at(self, given: Rows, lr: float, granularity: float, pulses: Any) -> bool:
+        """Pulse vectors at one rate, or do nothing for what needs more; return whether it was done."""
+        samples = len(given.x)
+        return self.takes(pulses, samples, lr, granularity) and self.pulse_rows(given, alike(samples, lr), granularity)

@@ -1,0 +1,133 @@
+"""Transfers made in one compiled call, against the same algorithms taken through every step of the way and on the reference engine."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ohmlet.nn import AnalogLinear
+from ohmlet.optim import AnalogSGD
+
+pytest.importorskip("numba")
+from ohmlet_kernels.pulsed_update.numba_transfer import Buffered
+from ohmlet_kernels.pulsed_update.numba_vectors import Views
+
+CELL = {"type": "soft_bounds_reference", "dw_min": 0.02, "w_min_dtod": 0.1}
+WRITES = {"desired_bl": 3, "update_management": False, "update_bl_management": False}
+
+
+def layer(algorithm: dict[str, Any], engine: str = "numba", seed: int = 3) -> AnalogLinear:
+    """Return a layer of 7 inputs and 5 outputs that learns in memory."""
+    torch.manual_seed(1)
+    single = algorithm["type"] in ("sgd", "mixed_precision")
+    cells: dict[str, Any] = {"device": CELL} if single else {"fast": CELL, "slow": CELL | {"count_pulses": True}}
+    config = {
+        "tile": {"type": "in_memory", "update_algorithm": {**cells, **algorithm}, "update": {"desired_bl": 20}},
+        "mapping": {"scales": "columnwise", "omega": 0.5},
+        "engine": engine,
+        "seed": seed,
+    }
+    return AnalogLinear(7, 5, config=config, name="one")
+
+
+def trained(made: AnalogLinear, steps: int = 12) -> dict[str, Tensor]:
+    """Return the state after some steps of training with batches of several sizes."""
+    optimizer = AnalogSGD(made.parameters(), lr=0.5)
+    for step in range(steps):
+        optimizer.zero_grad()
+        x = torch.randn(1 + step % 4, 7, generator=torch.Generator().manual_seed(step))
+        (made(x) - 1).square().sum().backward()
+        optimizer.step()
+    return made.state_dict()
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "sgd": {"type": "sgd"},
+    "mixed_precision": {"type": "mixed_precision", "transfer_every": 2},
+    "tiki_taka": {"type": "tiki_taka", "gamma": 0.2, "transfer_every": 1.0},
+    "tiki_taka vectors": {"type": "tiki_taka", "units_in_mbatch": False, "transfer_every": 2.0, "transfer_columns": False},
+    "ttv2": {"type": "ttv2", "units_in_mbatch": False, "transfer_lr": 3.0, "gamma": 0.3},
+    "ttv2 remembers": {"type": "ttv2", "units_in_mbatch": False, "forget_buffer": False, "thres_scale": 0.4, "transfer_update": WRITES},
+    "c_ttv2": {"type": "c_ttv2", "in_chop_prob": 0.4, "gamma": 0.3},
+    "c_ttv2 rows": {"type": "c_ttv2", "transfer_columns": False, "in_chop_random": False, "momentum": 0.2, "transfer_update": WRITES},
+    "c_ttv2 no buffer": {"type": "c_ttv2", "no_buffer": True, "correct_gradient_magnitudes": True, "fast_lr": 0.3, "transfer_lr": 9.0},
+    "agad": {"type": "agad", "in_chop_prob": 0.5},
+    "agad capped": {
+        "type": "agad",
+        "in_chop_prob": 0.5,
+        "in_chop_random": True,
+        "forget_buffer": False,
+        "momentum": 0.4,
+        "buffer_cap": 0.3,
+    },
+}
+
+
+@pytest.mark.parametrize("algorithm", CASES.values(), ids=CASES.keys())
+def test_one_call_and_every_step_of_the_way(algorithm: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    buffered = algorithm["type"] not in ("sgd", "mixed_precision")
+    owner, name = (Buffered, "update") if buffered else (Views, "pulse_rows")
+    taken, whole = [], getattr(owner, name)
+
+    def counted(*arguments: Any) -> bool:
+        taken.append(whole(*arguments))
+        return bool(taken[-1])
+
+    monkeypatch.setattr(owner, name, counted)
+    once = trained(layer(algorithm))
+    assert taken
+    assert all(taken)
+    monkeypatch.setattr(Views, "takes", lambda *_: False)
+    steps = trained(layer(algorithm))
+    monkeypatch.undo()
+    reference, early = trained(layer(algorithm, "reference"), 6), trained(layer(algorithm), 6)
+    moved = layer(algorithm).state_dict()
+    assert any(not torch.equal(once[key], moved[key]) for key in once if key.endswith(("slow.w", "device.w")))
+    for key, value in once.items():
+        # Gradients of a mini-batch are added up in another order than a library does.
+        exact = algorithm["type"] != "mixed_precision"
+        torch.testing.assert_close(value, steps[key], rtol=0 if exact else 1e-5, atol=0 if exact else 1e-6)
+        torch.testing.assert_close(early[key], reference[key], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"out_chop_prob": 0.3},
+        {"auto_scale": True},
+        {"transfer_update": {**WRITES, "desired_bl": 40}},
+        {"slow": CELL | {"write_noise_std": 0.1}},
+    ],
+    ids=["signs along slices", "running scales", "long trains", "write noise"],
+)
+def test_what_takes_every_step_of_the_way(change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, whole = [], Buffered.update
+
+    def counted(*arguments: Any) -> bool:
+        taken.append(whole(*arguments))
+        return bool(taken[-1])
+
+    monkeypatch.setattr(Buffered, "update", counted)
+    trained(layer({"type": "c_ttv2", **change}), 2)
+    assert not any(taken)
+
+
+@pytest.mark.parametrize("name", ["sgd", "agad", "ttv2", "mixed_precision"])
+def test_state_that_moves_or_is_loaded_is_seen_as_it_is(name: str) -> None:
+    made, same = layer(CASES[name], seed=4), layer(CASES[name])
+    trained(made, 4)
+    trained(same, 4)
+    made.double().float()
+    trained(made, 2)
+    # Keys of the noise come along with the cells.
+    made.load_state_dict({key: value.clone() for key, value in same.state_dict().items()})
+    twin = copy.deepcopy(made)
+    for step in (4, 3):
+        expected = {key: value.clone() for key, value in trained(same, step).items()}
+        for one in (made, twin):
+            for key, value in trained(one, step).items():
+                assert torch.equal(value, expected[key]), key
