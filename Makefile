@@ -22,7 +22,7 @@ help:
 	@echo "make lint        ruff, import-linter and mypy"
 	@echo "make format      let ruff rewrite the sources"
 	@echo "make docs        the documentation, to docs/_build/html"
-	@echo "make bench       times of analog layers beside torch's, and of pulsed updates: ENGINE=<name>"
+	@echo "make bench       times of analog layers beside torch's, of crossbars with wires and of pulsed updates: ENGINE=<name>"
 	@echo "make bench-peers the same beside other simulators', in an environment of their own: PEERS_PYTHON=python3.12"
 	@echo "make reference   replay another simulator's numbers, one row per case: DIR=<folder> ENGINE=<name> GROUPS=<letters>"
 	@echo "make install     install only, with what tests and examples need"
@@ -54,6 +54,7 @@ docs: .venv/.docs
 bench: .venv/.ready .venv/.dev
 	@NUMBA_NUM_THREADS=1 .venv/bin/python benchmarks/mvm.py $(ENGINE)
 	@NUMBA_NUM_THREADS=1 .venv/bin/python benchmarks/digits.py $(ENGINE)
+	@NUMBA_NUM_THREADS=1 .venv/bin/python benchmarks/crossbar.py $(ENGINE)
 	@NUMBA_NUM_THREADS=1 .venv/bin/python benchmarks/update.py $(ENGINE)
 
 bench-peers: .venv-peers/.ready bench
@@ -87,6 +88,7 @@ clean:
 	@PIP_NO_INPUT=1 .venv-peers/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)") torch==2.13.0
 	@PIP_NO_INPUT=1 .venv-peers/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: numpy scipy tqdm
 	@PIP_NO_INPUT=1 .venv-peers/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: --no-deps aihwkit==1.2.0
+	@PIP_NO_INPUT=1 .venv-peers/bin/python -m pip install -qq --disable-pip-version-check --no-deps badcrossbar==1.1.0 pathvalidate sigfig
 	@touch $@
 
 comma = ,

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from ohmlet.experiment.sensitivity import sensitivity
     from ohmlet.explanation import explain
     from ohmlet.hooks import hookimpl
+    from ohmlet.linalg import AnalogMatrix, array
     from ohmlet.registry import register
     from ohmlet.shards import load_sharded
     from ohmlet.storage import load, save
 
 _WHERE = {
     "AnalogConfig": "ohmlet.config.analog",
+    "AnalogMatrix": "ohmlet.linalg",
     "Calibration": "ohmlet.calibration",
     "Chip": "ohmlet.chip",
     "ChipView": "ohmlet.chip",
@@ -29,6 +31,7 @@ _WHERE = {
     "Faults": "ohmlet.chip",
     "Report": "ohmlet.conversion",
     "WriteVerify": "ohmlet.chip",
+    "array": "ohmlet.linalg",
     "attach": "ohmlet.chip",
     "build": "ohmlet.config.build",
     "calibrate": "ohmlet.calibration",
@@ -50,6 +53,7 @@ _WHERE = {
 
 __all__ = [
     "AnalogConfig",
+    "AnalogMatrix",
     "Calibration",
     "Chip",
     "ChipView",
@@ -58,6 +62,7 @@ __all__ = [
     "Report",
     "WriteVerify",
     "__version__",
+    "array",
     "attach",
     "build",
     "calibrate",

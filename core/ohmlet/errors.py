@@ -6,6 +6,8 @@ __all__ = [
     "OhmletError",
     "OrderError",
     "PluginError",
+    "SaturationWarning",
+    "SurrogateWarning",
     "UnprogrammedWarning",
     "UntrainedWarning",
     "shortened",
@@ -54,3 +56,11 @@ class UnprogrammedWarning(UserWarning):
 
 class UntrainedWarning(UserWarning):
     """Something that a layer learns stays as it is: no optimizer updates it, or the layer is in evaluation mode."""
+
+
+class SurrogateWarning(UserWarning):
+    """A matrix that stands for a circuit differs from it by more than its settings state."""
+
+
+class SaturationWarning(UserWarning):
+    """Devices or pulse trains came to their end, and weights are not where an algorithm wanted them."""

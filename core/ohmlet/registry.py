@@ -28,21 +28,27 @@ KINDS = {
     "noise_model": "ohmlet.interfaces.noise_model:NoiseModel",
     "drift_compensation": "ohmlet.interfaces.drift_compensation:DriftCompensation",
     "conductance_converter": "ohmlet.interfaces.conductance_converter:ConductanceConverter",
+    "adc": "ohmlet.interfaces.adc:ADC",
     "update_algorithm": "ohmlet.interfaces.update_algorithm:UpdateAlgorithm",
     "engine": "ohmlet.interfaces.engine:Engine",
     "preset": "ohmlet.interfaces.preset:Preset",
 }
 
 
+MOST_NAMES = 20
+"""How many names an error lists."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the words that end an error about an unknown name: the nearest known one, or all of them."""
+    """Return the words that end an error about an unknown name: the nearest known one, or the first of them."""
     from difflib import get_close_matches
 
     known = sorted(known)
     close = get_close_matches(word, known, 1)
     if close:
         return f"did you mean '{close[0]}'?"
-    return f"known: {', '.join(known)}" if known else "none is known"
+    listed = ", ".join(known[:MOST_NAMES]) + (f" and {len(known) - MOST_NAMES} more: `ohmlet list`" if len(known) > MOST_NAMES else "")
+    return f"known: {listed}" if known else "none is known"
 
 
 def canonical(distribution: str) -> str:

@@ -29,8 +29,11 @@ LOOKS = 1000
 SATURATED = 0.02
 """Share of the way that the last quarter of a train may go before more pulses are given."""
 
-LONGEST = 4.0
+LONGEST = 16.0
 """Full scales that pulses of mean size may go before a device counts as one without bounds."""
+
+SAME = 1e-5
+"""Weights that differ by less than this share of the window are one level."""
 
 MET = 0.1
 """Share of the window within which weights that come from both ends of it have met in the symmetry point."""
@@ -101,8 +104,33 @@ class Response:
                 spread.append(float(np.mean(deviations)) * math.sqrt(self.every))
         return Steps(w=np.array(middle), mean=np.array(mean), cycle_to_cycle=np.array(spread))
 
+    @property
+    def levels(self) -> int | None:
+        """How many weights a device takes, at most, where pulses up and down lead through the same ones; None for a continuum."""
+        most = 0
+        if not self.saturates:
+            return None
+        for up, down in zip(self.held_up.T, self.held_down.T, strict=True):
+            unit = SAME * max(float(np.ptp(np.concatenate((up, down)))), 1e-12)
+            one, other = (set(np.round(each / unit).tolist()) for each in (up, down))
+            inside = (one | other) - {min(one | other), max(one | other)}
+            if len(one | other) < 2 or 2 * len(one & other & inside) < len(inside):
+                return None
+            most = max(most, len(one | other))
+        return most
+
+    def switching(self, train: str) -> float:
+        """Return the part of pulses of the train `up` or `down` that switch a device of two states which is not there yet."""
+        weights: Array = getattr(self, f"held_{train}")
+        middle = (self.held_up.max(axis=0) + self.held_up.min(axis=0)) / 2
+        there = weights > middle if train == "up" else weights < middle
+        waiting = ~there[:-1]
+        switched = float((waiting & there[1:]).sum()) / max(float(waiting.sum()), 1.0)
+        return float(1 - (1 - switched) ** (1 / self.every))
+
     def summary(self) -> dict[str, str]:
         """Return the table: words -> value, with the standard deviation between devices."""
+        levels = self.levels
         (low, high), point = self.window, self.symmetry_point
         wide, sizes = high - low, np.abs(np.diff(self.up, axis=0)).mean() / self.every
         up, down = (self.at_middle(train) for train in ("up", "down"))
@@ -113,7 +141,12 @@ class Response:
             "step down at mid-window": _spread(down) if len(down) else "none seen",
             "window, lowest weight": _spread(low) if self.saturates else "no bound seen",
             "window, highest weight": _spread(high) if self.saturates else "no bound seen",
-            "states (window / granularity)": _spread(wide / self.granularity) if self.saturates else "no bound seen",
+            **(
+                {"states (window / granularity)": _spread(wide / self.granularity) if self.saturates else "no bound seen"}
+                if levels is None
+                else {"states (distinct weights)": str(levels)}
+            ),
+            **({f"pulses {way} that switch": f"{self.switching(way):.3g}" for way in ("up", "down")} if levels == 2 else {}),
             "symmetry point": "none: pulses up and down in turn do not meet" if point is None else _spread(point),
             "cycle-to-cycle spread of a step": "none" if sizes == 0 else self._noise(),
         }
@@ -162,11 +195,16 @@ class _Bench:
         return found
 
     def held(self) -> Array:
-        """Return the weights that pulses act on."""
-        if not isinstance(self.array, DeviceArray):
+        """Return the weights that pulses act on, of cells of several devices put together as reads put them."""
+        # Only the cell knows how its devices' weights make up its own: it is asked with the devices as they are, not as reads see them.
+        single = [part for part in self.array.modules() if isinstance(part, DeviceArray) and part.noisy]
+        for part in single:
+            part.noisy = False
+        try:
             return self.weights()
-        found: Array = self.array.w[:, 0].to(torch.float64).numpy().copy()
-        return found
+        finally:
+            for part in single:
+                part.noisy = True
 
     def pulse(self, up: list[bool]) -> None:
         """Give every device these pulses, one after the other."""
@@ -189,14 +227,15 @@ class _Bench:
 
 def _enough(cell: UnitCell, devices: int, seed: int, engine: str) -> tuple[int, bool]:
     """Return how many pulses bring devices from one end of their window to the other, and whether they have ends."""
+    # What pulses act on: reads of few devices with write noise would seem to move for ever.
     bench, count = _Bench(cell, devices, seed, engine), 32
     bench.pulse([False] * count)
     while True:
-        start = bench.weights()
+        start = bench.held()
         bench.pulse([True] * (count - count // 4))
-        late = bench.weights()
+        late = bench.held()
         bench.pulse([True] * (count // 4))
-        end = bench.weights()
+        end = bench.held()
         way = float((end - start).mean())
         if way > cell.granularity and abs(float((end - late).mean())) <= SATURATED * way:
             return count, True

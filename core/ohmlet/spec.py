@@ -139,11 +139,11 @@ def table(default: Sequence[Sequence[float]], doc: str, *, unit: str = "1", ge: 
     return field(default=plain(default), converter=plain, validator=check, metadata={"unit": unit, "doc": doc, "bounds": bounds})
 
 
-def boolean(default: bool, doc: str) -> Any:
-    """Return an attrs field for a switch."""
+def boolean(default: bool | None, doc: str) -> Any:
+    """Return an attrs field for a switch; a default of None makes it optional."""
 
     def check(_: object, attribute: Attribute[Any], value: object) -> None:
-        if not isinstance(value, bool):
+        if not isinstance(value, bool) and not (value is None and default is None):
             raise ValueError(f"'{attribute.name}' must be true or false: {shortened(value)}")
 
     return field(default=default, validator=check, metadata={"doc": doc})

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from attrs import asdict, evolve, frozen
 
 from ohmlet.errors import PluginError
+from ohmlet.interfaces.preset import CONDITIONS, FACTS, in_words
 from ohmlet.registry import KINDS, Entry, Registry, canonical, registry, switched_off
+from ohmlet.static_facts import constants, path_of
 
-__all__ = ["PluginRow", "rows"]
+__all__ = ["PluginRow", "facts_of", "rows"]
 
 HEAVY = {"torch", "ohmlet_kernels", "triton"}
 """Imports that take seconds: a plugin whose module starts with one of them is judged by its source."""
@@ -33,10 +35,12 @@ class PluginRow:
     target: str
     status: str
     detail: str
+    facts: Mapping[str, str] = {}
+    """What a preset states beside its settings, in words."""
 
-    def as_dict(self) -> dict[str, str]:
-        """Return the row for JSON."""
-        return asdict(self)
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row for JSON; `facts` of presets only."""
+        return {name: value for name, value in asdict(self).items() if name != "facts" or value}
 
 
 @frozen
@@ -46,25 +50,7 @@ class Source:
     problem: str = ""
     summary: str = ""
     imports: frozenset[str] = frozenset()
-    constants: tuple[tuple[str, str], ...] = ()
-
-
-def path_of(module: str) -> Path | None:
-    """Return the file of a module without importing it or its parents; None when there is none in Python source."""
-    root, *rest = module.split(".")
-    try:
-        spec = importlib.util.find_spec(root)
-    except (ImportError, ValueError):
-        return None
-    if spec is None:
-        return None
-    if not rest:
-        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
-    for folder in spec.submodule_search_locations or ():
-        for candidate in (Path(folder, *rest).with_suffix(".py"), Path(folder, *rest, "__init__.py")):
-            if candidate.is_file():
-                return candidate
-    return None
+    constants: tuple[tuple[str, Any], ...] = ()
 
 
 def source_of(entry: Entry) -> Source:
@@ -91,32 +77,18 @@ def source_of(entry: Entry) -> Source:
         return Source(
             problem="" if "." in qualname else f"failed to import: {path.name} defines no class {qualname}", imports=frozenset(imports)
         )
-    constants = _constants(found, {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)})
     summary = (ast.get_docstring(found) or "").partition("\n")[0]
-    return Source(summary=summary, imports=frozenset(imports), constants=tuple(constants.items()))
-
-
-def _constants(cls: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[str, str]:
-    """Return the constants of a class and of those of its bases that its module defines."""
-    constants: dict[str, str] = {}
-    others = {name: node for name, node in classes.items() if name != cls.name}
-    for base in reversed(cls.bases):
-        if isinstance(base, ast.Name) and base.id in others:
-            constants |= _constants(others[base.id], others)
-    for node in cls.body:
-        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
-        if isinstance(node, ast.AnnAssign | ast.Assign) and isinstance(target, ast.Name) and isinstance(node.value, ast.Constant):
-            constants[target.id] = str(node.value.value)
-    return constants
+    return Source(summary=summary, imports=frozenset(imports), constants=tuple(constants(tree, qualname).items()))
 
 
 def _row(known: Registry[object], entry: Entry, check: bool) -> PluginRow:
     ours = entry.dist is not None and canonical(entry.dist) == "ohmlet"
     source = source_of(entry) if entry.point is not None else Source()
     status, detail = "ok", source.summary
+    facts: dict[str, str] = {}
     if known.kind == "preset":
-        facts = dict(source.constants)
-        detail = f"[{facts.get('gives', '?')}, {facts.get('status', '?')}] {source.summary}"
+        facts = facts_of(entry, source)
+        detail = f"[{facts['gives']}, {facts['status']}] {source.summary}"
     name = f"{entry.dist}:{entry.name}" if entry.dist else entry.name
     if entry.dist is not None and canonical(entry.dist) in switched_off():
         status, detail = "off", "switched off by OHMLET_DISABLE_PLUGINS"
@@ -131,7 +103,24 @@ def _row(known: Registry[object], entry: Entry, check: bool) -> PluginRow:
             status, detail = "broken", str(error).partition(f"({entry.target}) ")[2] or str(error)
     elif not ours:
         status = "found"
-    return PluginRow(known.kind, entry.name, entry.dist or "this process", entry.version or "", entry.target, status, detail)
+    return PluginRow(known.kind, entry.name, entry.dist or "this process", entry.version or "", entry.target, status, detail, facts)
+
+
+def facts_of(entry: Entry, source: Source | None = None) -> dict[str, str]:
+    """Return what a preset states beside its settings, in words; what it does not state is that of the preset it is `based_on`."""
+    if entry.point is None:
+        found = {name: getattr(registry("preset").get(entry.name), name, None) for name in FACTS}
+    else:
+        found = dict((source or source_of(entry)).constants)
+    base = found.get("based_on")
+    if base and base != entry.name:
+        for other in registry("preset").entries().get(base, [])[:1]:
+            inherited = dict(source_of(other).constants)
+            found = {
+                **{name: inherited.get(name) for name in CONDITIONS},
+                **{name: value for name, value in found.items() if value not in (None, "")},
+            }
+    return in_words(found)
 
 
 def rows(kind: str | None = None, *, check: bool = False) -> Iterator[PluginRow]:

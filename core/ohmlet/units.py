@@ -1,4 +1,4 @@
-"""Times as people write them: `"1 h"` is 3600.0 seconds."""
+"""Times as people write them, `"1 h"` is 3600.0 seconds, and the units of columns of measurements."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 from ohmlet.errors import ConfigError, shortened
 
-__all__ = ["seconds", "spoken"]
+__all__ = ["COLUMN_UNITS", "seconds", "spoken"]
 
 UNITS = {
     "us": 1e-6,
@@ -21,6 +21,12 @@ UNITS = {
     "year": 365 * 86400.0,
 }
 """Unit -> seconds; a month is 30 days and a year 365, as the field's drift tables count them."""
+
+COLUMN_UNITS = {
+    "conductance": {"nS": 1e-3, "uS": 1.0, "µS": 1.0, "μS": 1.0, "mS": 1e3, "S": 1e6},
+    "time": {"ns": 1e-9, "µs": 1e-6, "μs": 1e-6, **UNITS},
+}
+"""What a column of measurements holds -> unit in its name -> uS or seconds."""
 
 SPELLINGS = {
     "us": ("us", "µs", "μs", "microsecond"),

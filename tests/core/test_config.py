@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,27 @@ def test_preset_of_a_device_survives_a_file_within_a_config(name: str, form: str
     config.save(tmp_path / f"config.{form}")
     again = load_config(tmp_path / f"config.{form}")
     assert again == config
-    # TOML has no null, and with a preset's name beside it what is left out would be the preset's.
-    assert at(again, "tile.update_algorithm.device").preset == (None if form == "toml" else name)
+    assert at(again, "tile.update_algorithm.device").preset == name
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", PRESETS)
+def test_config_of_a_preset_survives_a_file_with_its_name(name: str, form: str, tmp_path: Path) -> None:
+    config = parse(name).override({"mapping.max_in": 100})
+    config.save(tmp_path / f"config.{form}")
+    again = load_config(tmp_path / f"config.{form}")
+    assert again == config
+    assert again.preset == name
+
+
+def test_toml_says_so_where_a_preset_would_undo_a_null(tmp_path: Path) -> None:
+    config = parse("pcm_inference").override({"tile.noise_model": None, "tile.drift_compensation": "none"})
+    with pytest.warns(UserWarning, match="config: from preset 'pcm_inference', not named"):
+        config.save(tmp_path / "config.toml")
+    again = load_config(tmp_path / "config.toml")
+    assert again == config
+    assert again.preset is None
+    assert (tmp_path / "config.toml").read_text().startswith("# config: from preset 'pcm_inference'")
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -218,7 +238,9 @@ def test_infinite_and_absent_values_survive_a_file(form: str) -> None:
 @pytest.mark.usefixtures("whole")
 def test_part_taken_away_from_a_preset_stays_away(form: str) -> None:
     config = parse("whole").override({"tile.noise_model": None, "tile.forward.adc": None})
-    assert parse(files.parse(config.dumps(form), form)) == config
+    with pytest.warns(UserWarning, match="not named") if form == "toml" else nullcontext():
+        text = config.dumps(form)
+    assert parse(files.parse(text, form)) == config
 
 
 def test_dump_of_a_preset_names_it() -> None:
@@ -239,7 +261,8 @@ def test_override_goes_through_a_name() -> None:
 
 
 def test_override_takes_a_part_away() -> None:
-    assert at(parse("pcm_inference").override({"tile.noise_model": None}), "tile.noise_model") is None
+    away = {"tile.noise_model": None, "tile.drift_compensation": "none"}
+    assert at(parse("pcm_inference").override(away), "tile.noise_model") is None
 
 
 def test_override_leaves_the_config_as_it_is() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ohmlet import explain
-from ohmlet.config.analog import AnalogConfig
+from ohmlet.config.analog import AnalogConfig, load_config
+from ohmlet.config.build import build
 from ohmlet.config.structure import structure
 from ohmlet.errors import ConfigError
 from ohmlet.interfaces.conductance_converter import ConductanceConverter
@@ -70,7 +71,7 @@ def test_absent_part_is_shown_as_none() -> None:
 
 @pytest.mark.parametrize(("value", "shown"), [(0.123456789, "0.123456789"), (1234567.0, "1234567"), (1e-20, "1e-20")])
 def test_values_are_not_rounded(value: float, shown: str) -> None:
-    assert any(line.startswith(f"out_noise = {shown} ") for line in lines({"tile": {"type": "inference", "forward": {"out_noise": value}}}))
+    assert any(line.startswith(f"out_scale = {shown} ") for line in lines({"tile": {"type": "inference", "forward": {"out_scale": value}}}))
 
 
 def test_ideal_tile_is_one_equation() -> None:
@@ -137,3 +138,34 @@ def test_explaining_a_spec_takes_what_configs_take() -> None:
     spec = AnalogConfig().tile
     assert isinstance(spec, Spec)
     assert explain(spec).splitlines()[0].startswith("inference")
+
+
+@pytest.mark.parametrize("algorithm", ["sgd", "tiki_taka", "agad", "mixed_precision"])
+def test_equations_of_an_update_are_shown_once(algorithm: str) -> None:
+    shown = lines(build(algorithm, "soft_bounds_reference"))
+    rule: Any = build(algorithm, "soft_bounds_reference").tile
+    for line in rule.update_algorithm.equations():
+        assert len([each for each in shown if " ".join(line.split()) in each]) == 1, line
+    assert len([each for each in shown if each.startswith("update: pulses stochastic_compressed")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("soft_bounds", "'soft_bounds' names a device, which is a part of a config and no whole one: `ohmlet show device soft_bounds`"),
+        ("ttv2", "'ttv2' names an update algorithm, which is a part"),
+        ("ecrm_sgd", "neither a config file .* nor a preset; did you mean 'ecram_sgd'"),
+        ("reram_e", "neither a config file .* nor a preset; did you mean 'reram_es_"),
+    ],
+)
+def test_only_whole_configs_are_offered_where_one_is_needed(name: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_config(name)
+
+
+def test_only_presets_of_the_kind_are_offered_for_a_part() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'ecram_mo'"):
+        AnalogConfig.parse({"tile": {"type": "in_memory", "update_algorithm": {"type": "sgd", "device": "ecram_m"}}})
+    with pytest.raises(ConfigError) as caught:
+        AnalogConfig.parse({"tile": {"type": "in_memory", "update_algorithm": {"type": "sgd", "device": "ecram_mo_sgdx"}}})
+    assert "ecram_mo_sgd'" not in str(caught.value)

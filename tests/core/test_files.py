@@ -61,8 +61,11 @@ def test_toml_leaves_empty_values_out() -> None:
 
 
 def test_toml_names_no_preset_that_would_fill_what_is_left_out() -> None:
-    content = {"preset": "whole", "b": {"preset": "part", "c": {"d": None}}, "e": {"preset": "kept", "f": 1}}
-    assert files.parse(files.dumps(content, "toml"), "toml") == {"b": {"c": {}}, "e": {"preset": "kept", "f": 1}}
+    content = {"preset": "whole", "b": {"type": "x", "preset": "part", "c": {"d": None}}, "e": {"preset": "kept", "f": 1}}
+    with pytest.warns(UserWarning, match="config: from preset 'whole', not named: what is null here would be the preset's"):
+        text = files.dumps(content, "toml")
+    assert text.startswith("# config: from preset 'whole', not named")
+    assert files.parse(text, "toml") == {"b": {"type": "x", "preset": "part", "c": {}}, "e": {"preset": "kept", "f": 1}}
 
 
 @pytest.mark.parametrize(("form", "expected"), [("yaml", math.inf), ("toml", math.inf), ("json", "inf")])

@@ -63,6 +63,25 @@ def test_write_noise_is_no_part_of_a_step() -> None:
     assert np.abs(quiet.up - loud.up).std() > 0.05
 
 
+@pytest.mark.parametrize("kind", ["vector", "reference_pair", "one_sided"])
+def test_write_noise_is_no_part_of_a_step_of_several_devices(kind: str) -> None:
+    def cell(noise: float) -> UnitCell:
+        # Without drawn reads, the devices of both cells are the same ones and get the same pulses.
+        part = {"type": "soft_bounds", "dw_min": 0.01, "w_min": 0.0 if kind == "one_sided" else -0.6, "write_noise_std": noise}
+        parts: dict[str, dict[str, Any]] = {
+            "vector": {"unit_cell_devices": [part, part]},
+            "reference_pair": {"device": part},
+            "one_sided": {"minus": part},
+        }
+        return device(type=kind, **parts[kind])
+
+    quiet, loud = (measure(cell(std), pulses=64, devices=8) for std in (0.0, 0.2))
+    for train in ("up", "down"):
+        np.testing.assert_array_equal(quiet.at_middle(train), loud.at_middle(train))
+        np.testing.assert_array_equal(quiet.steps(train).cycle_to_cycle, loud.steps(train).cycle_to_cycle)
+    assert np.abs(quiet.up - loud.up).std() > 0.05
+
+
 def test_devices_differ_as_they_state() -> None:
     response = measure(device(type="soft_bounds", dw_min=0.02, **{**QUIET, "w_max_dtod": 0.2}), devices=60, engine="reference")
     _, high = response.window

@@ -27,15 +27,36 @@ from ohmlet.cli import main
 from ohmlet.cli.main import ohmlet_group
 from ohmlet.config import files
 from ohmlet.config.analog import AnalogConfig
-from ohmlet.experiment.comparison import parsed
 from ohmlet.experiment.schema import is_experiment
+from ohmlet.experiment.sweep import read
 from ohmlet.registry import registry
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("algorithms", "chip", "cli", "devices", "examples", "experiments", "in_memory", "layers", "plugins", "randomness", "tutorial")
+PAGES = (
+    "algorithms",
+    "chip",
+    "circuit",
+    "cmo",
+    "cli",
+    "devices",
+    "examples",
+    "experiments",
+    "fitting",
+    "in_memory",
+    "layers",
+    "linalg",
+    "memristors",
+    "plugins",
+    "presets",
+    "randomness",
+    "sweeps",
+    "tutorial",
+    "vmm_engines",
+)
 FENCE = re.compile(r"^(?:`(?P<file>[\w./-]+\.\w+)`:\n\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 SMALL = {"evaluation.instances": 2, "training.digital.epochs": 1, "training.hardware_aware.epochs": 1}
 SMALL_COMPARISON = {"training.epochs": 1, "training.batch_size": 100, "processes": 1}
+SMALL_CIRCUIT = {"training.epochs": 1, "model.hidden": [2], "programming.tuning.max_sweeps": 3, "evaluation.samples": 5}
 
 
 class Block(NamedTuple):
@@ -74,7 +95,7 @@ def parse_config(text: str) -> None:
     """Refuse a YAML block that is neither an experiment nor a config."""
     content = files.parse(text, "yaml")
     if is_experiment(content):
-        parsed(content, "page")
+        read(content, "page")
     else:
         AnalogConfig.parse(content)
 
@@ -93,7 +114,8 @@ def ohmlet_prints(arguments: list[str], may_fail: bool) -> str:
     """Return what a command prints, errors included; experiments run in small."""
     runs = arguments[0] == "run"
     if runs:
-        small = SMALL_COMPARISON if "compare" in files.read(arguments[1]) else SMALL
+        content = files.read(arguments[1])
+        small = SMALL_COMPARISON if "compare" in content else SMALL_CIRCUIT if "programming" in content else SMALL
         arguments = [*arguments, "--quiet", *(part for path, value in small.items() for part in ("--set", f"{path}={value}"))]
     out = io.StringIO()
     with redirect_stdout(out), redirect_stderr(out):

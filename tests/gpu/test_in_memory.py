@@ -19,6 +19,7 @@ pytestmark = MARKS
 ALGORITHMS: dict[str, dict[str, Any]] = {
     "sgd": {"type": "sgd", "device": {"type": "soft_bounds", "dw_min": 0.02}},
     "ttv2": {"type": "ttv2"},
+    "lrtt": {"type": "lrtt", "rank": 2, "transfer_every": 1, "reinit_gain": 1.0},
 }
 
 

@@ -65,6 +65,8 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("update_algorithm", "ttv2", {"units_in_mbatch": False, "fast_lr": 0.3, "forget_buffer": False, "slow": "vector"}),
     ("update_algorithm", "c_ttv2", {"out_chop_prob": 0.2, "auto_scale": True, "fast_lr": 0.1, "gamma": 0.1, "fast": "reference_pair"}),
     ("update_algorithm", "agad", {"in_chop_random": True, "transfer_columns": False, "forget_buffer": False, "buffer_cap": 2.0}),
+    ("update_algorithm", "lrtt", {"rank": 2, "unit": "sample", "transfer_every": 5, "reinit_mode": "orthogonal_decay", "reinit_gain": 0.5}),
+    ("update_algorithm", "lrtt", {"forward_inject": False, "transfer_write": "program_verify", "reinit_write": "pulsed", "up": "vector"}),
     ("update_algorithm", "mixed_precision", {"n_rows_per_transfer": 2, "random_row": True, "n_x_bins": 15, "stoc_round_x": True}),
     (
         "device",

@@ -162,9 +162,9 @@ def digits(name: str, offset: float = 0.05, epochs: int = 30, seed: int = 0) -> 
 
 
 # Published, means of three seeds; measured here in brackets, by seed. Digital 94.7 (94.8); Gokmen-Vlasov 94.8 (97.5); 40 states: sgd 10.4
-# (8.7, 8.6), tiki_taka 95.4 (95.0, 95.3, 94.6), ttv2 95.8 (95.2, 95.8), agad 93.2 (88.0 to 93.4, mean of five 91.2); with references that differ by 0.5,
-# ttv2 87.9 (89.5, 85.5), agad 92.1 (94.5, 93.8). The scales matter: with a learned factor for each column, or one scale for all weights of
-# a crossbar, tiki_taka comes to some 80 here and to some 60 in the established simulator, and without any to 91 in both.
+# (8.7, 8.6), tiki_taka 95.4 (95.0, 95.3, 94.6), ttv2 95.8 (95.2, 95.8), agad 93.2 (five seeds: 88.0 to 93.4, mean 91.2); with references
+# that differ by 0.5, ttv2 87.9 (89.5, 85.5), agad 92.1 (94.5, 93.8). The scales matter: with a learned factor for each column, or one scale
+# for all weights of a crossbar, tiki_taka comes to some 80 here and to some 60 in the established simulator, and without any to 91 in both.
 # One test sample is 0.28 points; runs differ by about one point.
 
 

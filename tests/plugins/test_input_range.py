@@ -15,7 +15,8 @@ from ohmlet.nn import AnalogLinear
 from ohmlet_kernels.analog_mvm import MVM
 from ohmlet_kernels.analog_mvm.reference import analog_mvm
 from ohmlet_kernels.noise import Stream
-from ohmlet_tiles.converters import ADC, DAC
+from ohmlet_tiles.adc_uniform import UniformADC
+from ohmlet_tiles.converters import DAC
 from ohmlet_tiles.input_range import Learned, LearnedRange
 from tests.oracle import mvm as oracle
 
@@ -36,13 +37,14 @@ def stream(samples: int) -> Stream:
         (DAC(bits=8), 2 / 254),
         (DAC(bits=2, bound=0.5), 0.5),
         (DAC(levels=126), 2 / 126),
-        (ADC(bits=9), 24 / 510),
-        (ADC(levels=10, bound=5.0), 1.0),
+        (UniformADC(bits=9), 24 / 510),
+        (UniformADC(levels=10, bound=5.0), 1.0),
         (DAC(bound=0.7), 0.0),
     ],
 )
-def test_a_resolution_of_n_bits_is_two_to_the_n_minus_two_steps(converter: DAC | ADC, step: float) -> None:
-    assert converter.step == pytest.approx(step, rel=1e-15)
+def test_a_resolution_of_n_bits_is_two_to_the_n_minus_two_steps(converter: DAC | UniformADC, step: float) -> None:
+    found = converter.step if isinstance(converter, DAC) else converter.fixed_step
+    assert found == pytest.approx(step, rel=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_a_resolution_of_n_bits_is_two_to_the_n_minus_two_steps(converter: DAC |
         ({"bound": float("inf")}, "has no effect: leave it out"),
     ],
 )
-@pytest.mark.parametrize("converter", [DAC, ADC])
+@pytest.mark.parametrize("converter", [DAC, UniformADC])
 def test_a_converter_that_makes_no_sense_is_refused(converter: Any, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         converter(**settings)

@@ -127,7 +127,7 @@ def test_what_is_fixed_when_a_crossbar_is_built_is_shared_by_the_samples() -> No
         "adc": {"bound": 2.0}, "input_range": "none", "nonlinearity": {"strength": 0.8, "spread": 0.5},
         "passes": {"type": "separate", "w_asymmetry": 0.3},
     }  # fmt: skip
-    own = linear({"modifier": {"type": "add_normal", "std": 0.0}}, forward)
+    own = linear({"modifier": {"type": "add_normal", "std": 1e-14}}, forward)
     plain = AnalogLinear(6, 4, bias=False, config=settings({"per_sample": False}, forward), name="layer", dtype=torch.float64)
     plain.weight = own.weight
     x = torch.randn(5, 6, dtype=torch.float64)

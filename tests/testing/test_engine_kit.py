@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,8 @@ from ohmlet.interfaces.engine import Engine
 from ohmlet.spec import one_of
 from ohmlet.testing import run_kit
 from ohmlet_kernels.analog_mvm import MVM, Variation, reference
+from ohmlet_kernels.crossbar_solve import Solution, Wires
+from ohmlet_kernels.crossbar_solve.reference import crossbar_solve as solve_reference
 from ohmlet_kernels.mapped_mvm import Mapping as Mapped
 from ohmlet_kernels.mapped_mvm.reference import mapped_mvm as mapped_reference
 from ohmlet_kernels.noise import Stream
@@ -57,6 +60,9 @@ FAULTS = {
     "all_pulses": ("test_pulsed_update_equals_the_reference", r"3 samples, 5 rows, 9 columns, pulses up alone: weights differ"),
     "looks_late": ("test_pulsed_update_equals_the_reference", r"looks at columns: a probe sees other weights than the reference's"),
     "writes_beyond": ("test_pulsed_update_stays_in_its_tensors", r"of 1 rows and 1 columns writes beyond the tensors"),
+    "ground": ("test_crossbar_solve_equals_the_reference", r"at one end, 1 inputs, 1 rows, 1 columns: output differs"),
+    "unbound": ("test_crossbar_solve_equals_the_reference", r"1 columns: error_bound is above rtol 1e-11"),
+    "no_cubic": ("test_crossbar_solve_equals_the_reference", r"1 columns, cubic cells: output differs"),
     "reads_beyond": ("test_pulsed_update_stays_in_its_tensors", r"of 1 rows and 1 columns reads beyond the tensors"),
 }
 
@@ -95,6 +101,15 @@ def mapped(x: Tensor, weight: Tensor, mapping: Mapped, scale: Tensor | None, set
     if fault == "modified_gradient":
         y = y + 0.01 * (y - mapped_reference(x, weight.detach(), mapping, scale, settings, noise))
     return y
+
+
+def circuit(g: Tensor, v: Tensor, wires: Wires, fault: str, **settings: Any) -> Solution:
+    if fault == "ground":
+        wires = wires._replace(r_source=0.0)
+    elif fault == "no_cubic":
+        settings["iv"] = None
+    found = solve_reference(g, v, wires, **settings)
+    return replace(found, error_bound=found.error_bound + 1e-3) if fault == "unbound" else found
 
 
 class Bits:
@@ -157,6 +172,7 @@ class Faulty(Engine):
             return {}
         return {
             "analog_mwm" if self.fault == "unknown_operation" else "analog_mvm": partial(product, fault=self.fault),
+            "crossbar_solve": partial(circuit, fault=self.fault),
             "mapped_mvm": partial(mapped, fault=self.fault),
             "pulse_bits": Bits(self.fault),
             "pulsed_update": Update(self.fault),

@@ -34,6 +34,7 @@ FAULTS = {
     "by_batch_row": ("test_batches_may_be_split", r"samples 1 to 3 differ alone and among 6, training=False: address noise by sample"),
     "batch_norm": ("test_batches_may_be_split", r"samples 0 to 0 differ alone and among 6"),
     "chip_norm": ("test_instances_are_addressed", r"crossbar 0 alone differs from crossbar 0 among three"),
+    "raw_conductances": ("test_conductances_stand_for_weights", r"conductance_mvm of the targets differs from mvm of their weights"),
     "rounds": ("test_gradients", r"no gradient reaches x, training=False: rounding needs a straight-through gradient"),
     "detaches": ("test_gradients", r"outputs carry no gradient, training=False"),
     "nan_gradient": ("test_gradients", r"the gradient of x, training=False: \d+ of \d+ numbers are NaN"),
@@ -68,6 +69,8 @@ class Faulty(ProgrammableTile):
             return "a crossbar"  # type: ignore[return-value]
         if self.fault == "learns" or FAULTS.get(self.fault, ("",))[0] == "test_learning":
             return LearningCrossbar(self.fault, site)
+        if self.fault == "raw_conductances":
+            return ConductanceCrossbar(self.fault)
         return nn.Identity() if self.fault == "no_mvm" else FaultyCrossbar(self.fault)
 
 
@@ -146,6 +149,13 @@ class FaultyCrossbar(nn.Module):
             case "hidden_counter" if not self.training:
                 self.seen += 1
         return y * (1.0 + 0.01 * self.seen) * self.largest
+
+
+class ConductanceCrossbar(FaultyCrossbar):
+    """Reads conductances as if they were weights."""
+
+    def conductance_mvm(self, x: Tensor, g: Tensor, noise: Stream) -> Tensor:
+        return self.mvm(x, g[0] - g[1], noise)
 
 
 class LearningCrossbar(FaultyCrossbar):

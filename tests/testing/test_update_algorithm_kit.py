@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -22,7 +22,9 @@ FAULTS = {
     "no_arrays": ("test_weights_can_be_set", r"arrays must return the unit cell of each array by name, got \{\}"),
     "no_module": ("test_weights_can_be_set", r"build must return a torch.nn.Module, got 'a rule'"),
     "no_update": ("test_weights_can_be_set", r"Identity, which build returned, has no method update"),
-    "transposed": ("test_weights_can_be_set", r"weights\(\) returned shape \(5, 3\) instead of \(3, 5\)"),
+    "no_shape": ("test_weights_can_be_set", r"shapes must return a size for each of device, got \{\}"),
+    "other_passes": ("test_passes_read_the_weights", r"product of perfect passes is .* from x @ weights\(\)\.mT"),
+    "transposed": ("test_weights_can_be_set", r"weights\(\) returned shape \(5, 4\) instead of \(4, 5\)"),
     "sets_nothing": ("test_weights_can_be_set", r"weights set to 0.2 are not above those set to -0.2"),
     "ascends": ("test_weights_follow_the_gradient", r"only 0% of the weights moved against a constant gradient"),
     "torch_generator": ("test_draws_from_the_stream_only", r"an update algorithm drew from torch's generator"),
@@ -47,6 +49,16 @@ class Faulty(UpdateAlgorithm):
 
     def arrays(self) -> Mapping[str, UnitCell]:
         return {} if self.fault == "no_arrays" else {"device": self.device}
+
+    def shapes(self, rows: int, columns: int) -> Mapping[str, tuple[int, int]]:
+        return {} if self.fault == "no_shape" else super().shapes(rows, columns)
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        return ("device",) if self.fault == "other_passes" else ()
+
+    def product(self, x: Tensor, w: Mapping[str, Tensor], mvm: Callable[[str, Tensor, Tensor], Tensor]) -> Tensor:
+        return 2 * mvm("device", x, w["device"])
 
     def build(self, site: ArraySite, arrays: Mapping[str, nn.Module], pulses: PulsedUpdate) -> nn.Module:
         if self.fault == "no_module":

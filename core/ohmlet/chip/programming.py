@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -50,8 +50,8 @@ class ProgrammedCrossbar(NamedTuple):
 class Probe:
     """The crossbar as a drift compensation sees it: inputs [S, in], 1 full scale, to outputs [instances, groups?, S, out], noise anew."""
 
-    def __init__(self, crossbar: nn.Module, w: Tensor, noise: Stream) -> None:
-        self.crossbar, self.w, self.noise, self.samples = crossbar, w, noise, 0
+    def __init__(self, crossbar: nn.Module, w: Tensor, g: Tensor | None, noise: Stream) -> None:
+        self.crossbar, self.w, self.g, self.noise, self.samples = crossbar, w, g, noise, 0
         full_scale = getattr(crossbar, "full_scale", None)
         self.full_scale = 1.0 if full_scale is None else full_scale()
 
@@ -59,7 +59,9 @@ class Probe:
         """Return the outputs of known inputs."""
         ordinals = torch.arange(self.samples, self.samples + len(inputs), device=self.w.device)
         self.samples += len(inputs)
-        y: Tensor = self.crossbar.mvm(inputs[:, None, :] * self.full_scale, self.w, self.noise.at(ordinals))  # type: ignore[operator]
+        x, noise = inputs[:, None, :] * self.full_scale, self.noise.at(ordinals)
+        read: Any = self.crossbar
+        y: Tensor = read.mvm(x, self.w, noise) if self.g is None else read.conductance_mvm(x, self.g, noise)
         return y.squeeze(-2) / self.full_scale
 
 
@@ -94,11 +96,14 @@ class ProgrammedLayer:
             weights, factors, last = [], [], first + len(array.blocks)
             for index in range(first, last):
                 crossbar = self.crossbars[index]
-                w = self.tile.conductance_converter.recover(self.conductances(index, t), crossbar.w)
-                weights.append(Mapped(w, crossbar.scale))
+                g = self.conductances(index, t)
+                w = self.tile.conductance_converter.recover(g, crossbar.w)
+                read = array.crossbars[index - first]
+                mapped = Mapped(w, crossbar.scale, g if _reads_conductances(read) else None)
+                weights.append(mapped)
                 factor = None
                 if compensated and crossbar.reference is not None:
-                    probe = Probe(array.crossbars[index - first], w, Stream(crossbar.keys, path=f"{path}/compensation"))
+                    probe = Probe(read, w, mapped.g, Stream(crossbar.keys, path=f"{path}/compensation"))
                     now = self.tile.drift_compensation.read_out(probe, w.shape[-1], w)
                     assert now is not None
                     factor = self.tile.drift_compensation.factor(crossbar.reference, now)
@@ -106,6 +111,11 @@ class ProgrammedLayer:
             states[which] = ReadState(weights, factors, [crossbar.keys for crossbar in self.crossbars[first:last]], path, self.instances)
             first = last
         return states
+
+
+def _reads_conductances(crossbar: nn.Module) -> bool:
+    """Whether a crossbar computes with its devices' conductances rather than with the weights that they amount to."""
+    return hasattr(crossbar, "conductance_mvm")
 
 
 def _exact(w: Tensor, inputs: Tensor) -> Tensor:
@@ -130,9 +140,8 @@ def drift_coefficients(model: NoiseModel, tile: ProgrammableTile, target: Target
 def reference_read_out(tile: ProgrammableTile, target: Target, g: Tensor, keys: Tensor) -> Tensor | None:
     """Return what the drift compensation remembers of a crossbar that holds conductances [devices, instances, groups?, out, in]."""
     w = target.w
-    probe = Probe(
-        target.array.crossbars[target.number], tile.conductance_converter.recover(g, w), Stream(keys, path="program/compensation")
-    )
+    read, noise = target.array.crossbars[target.number], Stream(keys, path="program/compensation")
+    probe = Probe(read, tile.conductance_converter.recover(g, w), g if _reads_conductances(read) else None, noise)
     return tile.drift_compensation.reference_read_out(probe, functools.partial(_exact, w), w.shape[-1], w)
 
 

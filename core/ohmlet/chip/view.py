@@ -103,7 +103,7 @@ class ChipView:
         model = shared_copy(self.model)
         for path, array in arrays_of(model).items():
             state = self.states[path]
-            weights = [Mapped(mapped.w[index], mapped.scale) for mapped in state.weights]
+            weights = [Mapped(each.w[index], each.scale, None if each.g is None else each.g[:, index]) for each in state.weights]
             factors = [None if factor is None else factor[index] for factor in state.factors]
             array.read = ReadState(weights, factors, [key[index] for key in state.keys], state.path, None)
         return model

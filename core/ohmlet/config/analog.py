@@ -11,10 +11,10 @@ from attrs import evolve, field, frozen
 
 from ohmlet.config import files
 from ohmlet.config.dotted import with_paths
-from ohmlet.config.structure import merged, part, plain, preset_of, shortened, structure
+from ohmlet.config.structure import merged, part, plain, preset_of, presets_giving, shortened, structure
 from ohmlet.errors import ConfigError
 from ohmlet.interfaces.tile import Tile
-from ohmlet.registry import did_you_mean, registry
+from ohmlet.registry import KINDS, did_you_mean, registry
 from ohmlet.spec import integer, number, one_of
 
 __all__ = ["SCHEMA", "AnalogConfig", "Mapping", "load_config"]
@@ -105,6 +105,8 @@ class AnalogConfig:
                 f"this config is written for schema {schema!r}, and this Ohmlet reads schema {SCHEMA}; install the matching version"
             )
         if isinstance(value.get("preset"), str):
+            if value["preset"] not in registry("preset"):
+                raise TypeError(f"unknown preset {shortened(value['preset'])}; {did_you_mean(value['preset'], presets_giving('config'))}")
             given = preset_of(value["preset"], "config")
             if not isinstance(given, AnyMapping | AnalogConfig):
                 kind = registry("preset").get(value["preset"]).gives
@@ -143,7 +145,14 @@ def load_config(source: str | Path) -> AnalogConfig:
     """Return the config in a file, or a preset's config by name; raises ConfigError with every problem and its path."""
     if isinstance(source, str) and not Path(source).suffix:
         if source not in registry("preset"):
-            known = did_you_mean(source, registry("preset").entries())
+            kind = next((kind for kind in KINDS if source in registry(kind)), None)
+            if kind is not None:
+                article = "an" if kind[0] in "aeiou" else "a"
+                raise ConfigError(
+                    f"'{source}' names {article} {kind.replace('_', ' ')}, which is a part of a config and no whole one: "
+                    f"`ohmlet show {kind} {source}` tells of it"
+                )
+            known = did_you_mean(source, presets_giving("config"))
             raise ConfigError(f"{shortened(source)} is neither a config file ({', '.join(files.FORMATS)}) nor a preset; {known}")
         return AnalogConfig.parse(source)
     return AnalogConfig.parse(files.read(source), str(source))

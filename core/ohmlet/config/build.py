@@ -12,7 +12,7 @@ from ohmlet.registry import registry
 
 __all__ = ["build"]
 
-CELLS = ("device", "fast", "slow")
+CELLS = ("device", "fast", "slow", "up", "down", "core")
 """What algorithms call the cells of their arrays."""
 
 PASS = {"dac": {"bits": 7, "bound": 1.0}, "adc": {"bits": 9, "bound": 12.0}, "input_range": "abs_max", "out_noise": 0.06}

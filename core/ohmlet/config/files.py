@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from itertools import accumulate
 from pathlib import Path
@@ -174,13 +175,22 @@ def _check(value: Any, inside: Callable[[Any], list[Any]]) -> None:
 
 
 def dumps(value: Mapping[str, Any], form: str) -> str:
-    """Return plain data as a text in "yaml", "toml" or "json"; TOML has no null, so empty values are left out there."""
+    """Return plain data as a text in "yaml", "toml" or "json"; TOML has no null, so empty values are left out there.
+
+    Where the preset that a config names would fill in one of them, its name is left out too, with a comment and a warning.
+    """
     if form not in FORMATS.values():
         raise ConfigError(f"unknown format {shortened(form)}; known: json, toml, yaml")
     if form == "toml":
         import tomli_w
 
-        return tomli_w.dumps(_without_null(value))
+        unnamed: list[tuple[str, str]] = []
+        text = tomli_w.dumps(_without_null(value, unnamed))
+        why = "not named: what is null here would be the preset's, and TOML has no null"
+        notes = [f"{path}: from preset '{name}', {why}" for path, name in unnamed]
+        for note in notes:
+            warnings.warn(f"{note}; YAML and JSON keep the name", stacklevel=2)
+        return "".join(f"# {note}\n" for note in notes) + text
     if form == "json":
         return json.dumps(_spelled(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     from ruamel.yaml import YAML
@@ -196,19 +206,46 @@ def dumps(value: Mapping[str, Any], form: str) -> str:
     return out.getvalue()
 
 
-def _without_null(value: Any) -> Any:
+def _without_null(value: Any, unnamed: list[tuple[str, str]], path: str = "") -> Any:
+    """Return a value without nulls; adds to `unnamed` (path, preset) of each config whose preset would fill in what is left out."""
     if isinstance(value, Mapping):
-        # Values left out would come back from the preset, so its name goes with them.
-        drop = {"preset"} if _has_null(value) else set()
-        return {key: _without_null(inner) for key, inner in value.items() if inner is not None and key not in drop}
+        # A part with a type takes nothing from its preset but the name; a config does, and a null left out would come back as a value.
+        fills = value.get("preset") if "type" not in value else None
+        drop = {"preset"} if fills is not None and not _null_too(value, fills) else set()
+        unnamed += [(path or "config", str(fills)) for _ in drop]
+        kept = {key: inner for key, inner in value.items() if inner is not None and key not in drop}
+        return {key: _without_null(inner, unnamed, f"{path}.{key}" if path else str(key)) for key, inner in kept.items()}
     if isinstance(value, list):
-        return [_without_null(inner) for inner in value if inner is not None]
+        return [_without_null(inner, unnamed, f"{path}[{index}]") for index, inner in enumerate(value) if inner is not None]
     return value
 
 
+def _null_too(value: Any, preset: Any) -> bool:
+    """Whether all that is null in a config is null or absent in the preset of that name."""
+    from ohmlet.config.analog import AnalogConfig
+
+    if not _has_null(value):
+        return True
+    try:
+        own = AnalogConfig.parse(preset).to_plain()
+    except ConfigError:
+        return False
+
+    def same(inner: Any, theirs: Any) -> bool:
+        if inner is None:
+            return theirs is None
+        if isinstance(inner, Mapping):
+            return all(same(each, theirs.get(key) if isinstance(theirs, Mapping) else None) for key, each in inner.items())
+        if isinstance(inner, list) and isinstance(theirs, list) and len(inner) == len(theirs):
+            return all(map(same, inner, theirs))
+        return not _has_null(inner)
+
+    return same(value, own)
+
+
 def _has_null(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(_has_null(inner) for inner in value.values())
+    if isinstance(value, Mapping | list):
+        return any(_has_null(inner) for inner in (value.values() if isinstance(value, Mapping) else value))
     return value is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import types
@@ -94,6 +95,9 @@ def _by_name(interface: type[Spec]) -> Callable[[Any, Any], Any]:
     def hook(value: Any, _: Any) -> Any:
         if isinstance(value, interface):
             return value
+        default = getattr(interface, "assumed_type", None)
+        if default is not None and isinstance(value, Mapping) and "type" not in value:
+            value = {"type": default, **value}
         name, rest = _tagged(value, interface.kind)
         known = registry(interface.kind)
         given = preset_of(name, interface.kind) if name in registry("preset") else None
@@ -103,11 +107,8 @@ def _by_name(interface: type[Spec]) -> Callable[[Any, Any], Any]:
             spec = converter().structure(given, interface)
             return _filled(type(spec), {**merged(plain(spec, tagged=False), rest), "preset": name}, f"{interface.kind} '{name}'")
         if name not in known:
-            names = [*known.entries(), *registry("preset").entries()]
-            raise TypeError(
-                f"unknown {interface.kind} {shortened(name)}; "
-                f"{did_you_mean(name.rpartition(':')[2], known.entries() if interface.kind != 'device' else names)}"
-            )
+            names = [*known.entries(), *presets_giving(interface.kind)]
+            raise TypeError(f"unknown {interface.kind} {shortened(name)}; {did_you_mean(name.rpartition(':')[2], names)}")
         return _filled(known.get(name), rest, f"{interface.kind} '{name}'")
 
     return hook
@@ -130,6 +131,16 @@ def preset_of(name: str, kind: str) -> Any:
         raise PluginError(
             f"preset '{name}' from {registry('preset').find(name)} failed to build: {type(error).__name__}: {error}"
         ) from error
+
+
+def presets_giving(kind: str) -> list[str]:
+    """Return the names of the presets that fit where a spec of this kind is expected, those that cannot be imported left out."""
+    names = []
+    for name in registry("preset").entries():
+        with contextlib.suppress(Exception):  # a stranger's preset that fails is told where it is named, not here
+            if registry("preset").get(name).gives == kind:
+                names.append(name)
+    return names
 
 
 def _by_type_name(annotation: Any) -> Callable[[Any, Any], Any]:
@@ -199,6 +210,8 @@ def known_fields(cls: type) -> list[str]:
 
 
 def _words(error: BaseException, cls: type | None) -> str:
+    if isinstance(error, ArithmeticError):
+        return f"these settings cannot be worked with ({type(error).__name__}): take moderate numbers"
     if isinstance(error, ForbiddenExtraKeysError):
         known = known_fields(error.cl)
         unknown = sorted(error.extra_fields, key=shortened)
@@ -225,7 +238,7 @@ def structure(value: Any, cls: type[T], path: str = "config") -> T:
             lines.extend(f"{part} @ {place}" for part in words.split("\n"))
         further = len(lines) - MOST_PROBLEMS
         raise ConfigError(*lines[:MOST_PROBLEMS], *([f"{further} further problems @ {path}"] if further > 0 else [])) from None
-    except (TypeError, ValueError, OhmletError, RecursionError) as error:
+    except (TypeError, ValueError, ArithmeticError, OhmletError, RecursionError) as error:
         raise ConfigError(*(f"{part} @ {path}" for part in _words(error, cls).split("\n"))) from None
 
 
@@ -236,7 +249,9 @@ def plain(value: Any, *, tagged: bool = True) -> Any:
         if tagged and hasattr(value, "type_name"):
             out["type"] = value.type_name
         elif tagged and isinstance(value, Spec):
-            out["type"] = registry(value.kind).name_of(type(value))
+            name = registry(value.kind).name_of(type(value))
+            # What a kind means without a type is written without one.
+            out.update({} if name == getattr(value, "assumed_type", None) else {"type": name})
         for attribute in fields(type(value)):
             inner = getattr(value, attribute.name)
             if attribute.init and not (attribute.name == "preset" and inner is None):

@@ -59,14 +59,24 @@ class ArraySite(NamedTuple):
     kernel: Callable[[str, str], Callable[..., Any]]
     read: Callable[[Tensor, Tensor, Stream], Tensor]
     """read(w, x, noise) -> y [S, out]: the tile's read-out of weights w [out, in] with inputs x [S, in], full scale 1."""
+    exact: bool = False
+    """Whether `read` is w x itself, so that one line's cells need no read-out."""
 
 
 class UnitCell(Spec):
     """What sits at a crosspoint: one device, or several that act as one."""
 
     kind: ClassVar[str] = "device"
-    reads: ClassVar[bool] = False
-    """Whether the cells are read out by the tile's `read` pass, to be refreshed for example."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether the cells are read out by the tile's `read` pass, to be refreshed for example; no, unless overridden."""
+        return False
+
+    @property
+    def pulsed(self) -> bool:
+        """Whether updates are pulses, so that how these are coded matters; yes, unless overridden."""
+        return True
 
     @property
     @abstractmethod
@@ -79,6 +89,11 @@ class CompositeCell(UnitCell):
 
     `compose` gets an array for each of `parts`, fabricated, and returns an `nn.Module` with the methods of `ohmlet.cells.CellArray`.
     """
+
+    @property
+    def reads(self) -> bool:
+        """Whether one of the parts is read out by the tile."""
+        return any(cell.reads for cell in self.parts().values())
 
     @abstractmethod
     def parts(self) -> Mapping[str, UnitCell]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ohmlet.interfaces.conductance_converter import ConductanceConverter
 from ohmlet.interfaces.drift_compensation import DriftCompensation
@@ -39,9 +39,9 @@ class Errors(NamedTuple):
     order: int
     """Number of the forward call: updates are made in the order of calls."""
     x: Tensor
-    """Inputs [..., S, R, in] in model units."""
+    """Inputs [..., S, R, in] in model units; or [S, in], of one position."""
     d: Tensor
-    """Gradient [..., S, R, out] with respect to w x."""
+    """Gradient [..., S, R, out] with respect to w x; or [S, out]."""
 
 
 class Pending(list[Errors]):
@@ -99,13 +99,23 @@ class Tile(Spec):
     full scale is a number of its own says so by `adjustable = True` and sets it in `set_full_scale(number)`: `ohmlet.calibrate` does.
 
     A module with `mapped_mvm(x, weight, divisor, noise) -> y` gets its weights in model units and does what `mvm` does for w = weight /
-    divisor [..., out or 1, 1], so that scaling and weight noise can be one operation.
+    divisor [..., out or 1, 1], so that scaling and weight noise can be one operation. Beside it, `mapped_affine()` may return a function,
+    or None where there is none for the settings: for vectors in training f(x, weight, divisor, largest, bias, (key, first, step, path)) is
+    bias + divisor (w x), [S, out] of x [S, in], with the numbers of `mapped_mvm`, where `largest` [out, 1] is max_j |weight_ij|, `first`
+    the ordinal of the first sample and `step` that of the optimizer. A module with `conductance_mvm(x, g, noise) -> y`
+    gets from a chip the conductances g [devices, ..., out, in] in uS instead of the weights that they amount to. A module that is driven
+    at its outputs otherwise than an array of w^T would be at its inputs has `transposed_mvm(x, w, noise)`, w^T x [..., S, R, in] of inputs
+    [..., S, R, out], and beside `conductance_mvm` also `transposed_conductance_mvm(x, g, noise)`: `ohmlet.array` reads x @ A with them.
+    Devices that can be pulsed from the lines that they lie on have the methods of `ohmlet.circuit.OnLines`.
 
     A tile that learns in memory owns its weights. Its module has four things more: `weights() -> w [groups?, out, in]`, normalised;
     `set_weights(w, noise)`; `pending`, a `Pending` to which each backward pass of a training forward adds an `Errors`; and
     `update(x, d, lr, noise)` with x [groups?, V, in] and d [groups?, V, out], vectors in order, numbered by `noise.ordinals`.
-    Where `affine(x, scale, bias)` is defined too and does not return None, what it returns maps a stream of noise to bias + scale (w x),
-    [S, out] of x [S, in], with the numbers of `mvm`: fewer steps for autograd in small layers.
+    Where its attribute `composed` is true, its own weights are several arrays, which `composed_mvm(x, noise)` reads one by one; `mvm`
+    then serves weights that are handed over, such as a chip's. Where `affine(x, scale, bias)` is defined too and does not return None,
+    what it returns maps the noise's key, the ordinal of the first sample and the path to bias + scale (w x), [S, out] of x [S, in], with
+    the numbers of `mvm`: fewer steps for autograd in small layers. Where `learn(pair, factor, square, lr, key, first)` is defined and
+    returns true, it has done for one pair [S, in] and [S, out] what `update` does with errors factor d / square.
     """
 
     kind: ClassVar[str] = "tile"
@@ -129,3 +139,7 @@ class ProgrammableTile(Tile):
         conductance_converter: ConductanceConverter
         noise_model: NoiseModel | None
         drift_compensation: DriftCompensation
+
+    def with_noise_model(self, noise_model: NoiseModel) -> Self:
+        """Return this tile with another noise model; a tile whose devices are a part's overrides it."""
+        return evolve(self, noise_model=noise_model)  # type: ignore[call-arg]

@@ -10,7 +10,9 @@ from ohmlet.interfaces.device import UnitCell
 from ohmlet.spec import Spec
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
 
     from ohmlet.interfaces.device import ArraySite
     from ohmlet.interfaces.pulses import PulsedUpdate
@@ -29,8 +31,10 @@ class UpdateAlgorithm(Spec):
         weights() -> w             [out, in] the normalised weights that the forward pass reads
         set_weights(w, noise)      brings them to w as far as the devices can, and clears what the rule remembers
 
-    The arrays (`ohmlet.cells.CellArray`) are handed in built and fabricated, one per name that `arrays` declares; pulses go through
-    `array.pulse(x, d, lr, pulses, noise)`, which moves w towards w - lr d x^T, and reads through `site.read`. A rule that skips vectors:
+    The arrays (`ohmlet.cells.CellArray`) are handed in built and fabricated, one per name that `arrays` declares, of the size that
+    `shapes` states; pulses go through `array.pulse(x, d, lr, pulses, noise)`, which moves w towards w - lr d x^T, and reads through
+    `site.read`. A rule whose weights are put together from several reads, as in low-rank adaptation, names its `operands`. A rule that
+    skips vectors:
 
         @frozen(kw_only=True)
         class EveryNth(UpdateAlgorithm):
@@ -74,9 +78,42 @@ class UpdateAlgorithm(Spec):
         """Whether the rule, or a cell of it, reads columns or rows through the tile's `read`; as its cells do, unless overridden."""
         return any(cell.reads for cell in self.arrays().values())
 
+    @property
+    def pulsed(self) -> bool:
+        """Whether the tile's `update` matters to the rule: where a cell of it takes pulses, unless overridden."""
+        return any(cell.pulsed for cell in self.arrays().values())
+
     @abstractmethod
     def arrays(self) -> Mapping[str, UnitCell]:
         """Return the cells of each array that the rule keeps, such as {"fast": ..., "slow": ...}."""
+
+    def shapes(self, rows: int, columns: int) -> Mapping[str, tuple[int, int]]:
+        """Return the size of each array of a crossbar of rows x columns (out x in): that of the crossbar unless overridden.
+
+        Raises ConfigError for a crossbar that the rule cannot serve.
+        """
+        return dict.fromkeys(self.arrays(), (rows, columns))
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """The arrays that passes read each by itself and `product` puts together; none where they read `weights()` as one matrix.
+
+        The rule's module then has what it was handed as `arrays`, an `nn.ModuleDict`.
+        """
+        return ()
+
+    def product(self, x: Tensor, w: Mapping[str, Tensor], mvm: Callable[[str, Tensor, Tensor], Tensor]) -> Tensor:
+        """Return the outputs [..., S, R, out] for inputs x [..., S, R, in] from the operands' weights w, each [..., rows, columns].
+
+        `mvm(name, x, w)` is the tile's forward pass, with converters and noise of its own for each name.
+        """
+        raise NotImplementedError(f"{type(self).__name__} names operands and does not say how a forward pass reads them: override product")
+
+    def transposed_product(self, d: Tensor, w: Mapping[str, Tensor], mvm: Callable[[str, Tensor, Tensor], Tensor]) -> Tensor:
+        """Return the gradient [..., S, R, in] for errors d [..., S, R, out]; `mvm(name, d, w)` multiplies with the transpose of w."""
+        raise NotImplementedError(
+            f"{type(self).__name__} names operands and does not say how a backward pass reads them: override transposed_product"
+        )
 
     @abstractmethod
     def build(self, site: ArraySite, arrays: Mapping[str, nn.Module], pulses: PulsedUpdate) -> nn.Module:

@@ -12,11 +12,14 @@ from unittest import SkipTest
 from attrs import frozen
 
 from ohmlet.errors import PluginError
+from ohmlet.interfaces.memristor import Memristor
 from ohmlet.registry import KINDS, did_you_mean
+from ohmlet.testing.adc import ADCTests
 from ohmlet.testing.conductance_converter import ConductanceConverterTests
 from ohmlet.testing.device import DeviceTests
 from ohmlet.testing.drift_compensation import DriftCompensationTests
 from ohmlet.testing.engine import EngineTests
+from ohmlet.testing.memristor import MemristorTests
 from ohmlet.testing.noise_model import NoiseModelTests
 from ohmlet.testing.preset import PresetTests
 from ohmlet.testing.tile import TileTests
@@ -40,6 +43,7 @@ class Result:
 def kits() -> Mapping[str, type]:
     """Return the kit of each kind that has one."""
     return {
+        "adc": ADCTests,
         "conductance_converter": ConductanceConverterTests,
         "device": DeviceTests,
         "drift_compensation": DriftCompensationTests,
@@ -51,14 +55,19 @@ def kits() -> Mapping[str, type]:
     }
 
 
-def kit_tests(kind: str) -> tuple[str, ...]:
-    """Return the names of a kit's tests in the order they run; raises PluginError for a kind without a kit."""
+def kit_tests(kind: str, spec: Any = None) -> tuple[str, ...]:
+    """Return the names of a kit's tests in the order they run, those for a spec if given; raises PluginError for a kind without a kit."""
     if kind not in KINDS:
         raise PluginError(f"unknown kind '{kind}'; {did_you_mean(kind, KINDS)}")
     if kind not in kits():
         raise PluginError(f"kind '{kind}' has no conformance kit in this version of Ohmlet; there is one for {', '.join(kits())}")
-    names = [name for cls in reversed(kits()[kind].__mro__) for name in vars(cls) if name.startswith("test_")]
+    names = [name for cls in reversed(_kit(kind, spec).__mro__) for name in vars(cls) if name.startswith("test_")]
     return tuple(dict.fromkeys(names))
+
+
+def _kit(kind: str, spec: Any) -> type:
+    """Return the kit of a kind, or of what a spec is besides."""
+    return MemristorTests if kind == "device" and isinstance(spec, Memristor) else kits()[kind]
 
 
 def run_kit(kind: str, spec: Any, progress: Callable[[Result], None] | None = None) -> list[Result]:
@@ -67,8 +76,8 @@ def run_kit(kind: str, spec: Any, progress: Callable[[Result], None] | None = No
     Each test runs whatever the others did; `progress` is called with each outcome. Raises PluginError for a kind without a kit.
     """
     results = []
-    for name in kit_tests(kind):
-        results.append(_run(getattr(kits()[kind](), name), name, spec))
+    for name in kit_tests(kind, spec):
+        results.append(_run(getattr(_kit(kind, spec)(), name), name, spec))
         if progress is not None:
             progress(results[-1])
     return results

@@ -141,6 +141,17 @@ class TileTests(TileInModelTests, SpecTests):
                     f"crossbar {i} alone differs from crossbar {i} among three, training={training}: reduce over the last sizes only",
                 )
 
+    def test_conductances_stand_for_weights(self, spec: Tile) -> None:
+        """A crossbar that reads a chip's conductances makes of their targets what it makes of the weights."""
+        module, noise, w = built(spec), stream(samples=S), weights().clamp(-1.0, 1.0)
+        read: Any = getattr(module, "conductance_mvm", None)
+        converter: Any = getattr(spec, "conductance_converter", None)
+        if read is None:
+            raise SkipTest("the tile reads weights, on a chip as well")
+        expect(converter is not None, "the module has conductance_mvm and the tile no conductance_converter: make it a ProgrammableTile")
+        of_weights, of_targets = mvm(module, inputs(), w, noise), read(inputs(), converter.to_conductances(w), noise)
+        close(of_targets, of_weights, "conductance_mvm of the targets differs from mvm of their weights: divide by the converter's window")
+
     def test_gradients(self, spec: Tile) -> None:
         """Inputs and weights get finite gradients that are not all zero, in training and in evaluation; a tile that learns, inputs."""
         for training in (False, True):

@@ -8,7 +8,7 @@ import warnings
 from unittest import SkipTest
 
 import torch
-from attrs import evolve, frozen
+from attrs import frozen
 from torch import Tensor, nn
 
 from ohmlet.chip import program
@@ -117,7 +117,7 @@ class TileInModelTests:
         """A programmable tile gives chips whose instances and times come out the same at every look, alone or together."""
         if not isinstance(spec, ProgrammableTile):
             raise SkipTest("the tile is no ProgrammableTile, so no chip is made of it")
-        tile = spec if spec.noise_model is not None else evolve(spec, noise_model=SomeNoise())  # type: ignore[call-arg]
+        tile = spec if spec.noise_model is not None else spec.with_noise_model(SomeNoise())
         model, x = converted(tile), images()
         chip = addressed(lambda: [program(model, instances=2, seed=1).at(t)(x) for t in (0.0, 3600.0)], "programming or reading a chip")
         for y in chip:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import warnings
 from collections.abc import Mapping
 from typing import Any
+from unittest import SkipTest
 
 import torch
 from torch import Tensor, nn
 
 from ohmlet.cells import build_array
 from ohmlet.cells.build import keyed
+from ohmlet.errors import SaturationWarning
 from ohmlet.interfaces.device import ArraySite, UnitCell
 from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet.interfaces.update_algorithm import UpdateAlgorithm
@@ -25,7 +28,7 @@ from ohmlet_kernels.noise import Stream, key
 
 __all__ = ["UpdateAlgorithmTests"]
 
-OUT, IN, BATCH, LR = 3, 5, 4, 0.5
+OUT, IN, BATCH, LR = 4, 5, 4, 0.5
 
 
 def exact_read(w: Tensor, x: Tensor, noise: Stream) -> Tensor:
@@ -39,7 +42,12 @@ def built(spec: UpdateAlgorithm, seed: int = 0) -> Any:
     cells = spec.arrays()
     good = isinstance(cells, Mapping) and bool(cells) and all(isinstance(cell, UnitCell) for cell in cells.values())
     expect(good, f"arrays must return the unit cell of each array by name, got {cells!r}")
-    arrays = {name: build_array(cell, keyed(site, name), name) for name, cell in cells.items()}
+    shapes = spec.shapes(OUT, IN)
+    expect(set(shapes) == set(cells), f"shapes must return a size for each of {', '.join(cells)}, got {shapes!r}")
+    arrays = {}
+    for name, cell in cells.items():
+        rows, columns = shapes[name]
+        arrays[name] = build_array(cell, keyed(site, name)._replace(rows=rows, columns=columns), name)
     module = spec.build(site, arrays, PulsedUpdate())
     expect(isinstance(module, nn.Module), f"build must return a torch.nn.Module, got {module!r}")
     for method in ("update", "weights", "set_weights"):
@@ -101,8 +109,11 @@ class UpdateAlgorithmTests(SpecTests):
         x, d = 0.5 + 0.5 * spread(BATCH, IN).abs(), 1.0 - 2.0 * (torch.arange(OUT) % 2)
         d = (0.5 * d).expand(BATCH, OUT).contiguous()
         before = module.weights().clone()
-        for batch in range(150):
-            module.update(x, d, LR, noise(batch * BATCH))
+        with warnings.catch_warnings():
+            # So much of one gradient brings devices to their bounds.
+            warnings.simplefilter("ignore", SaturationWarning)
+            for batch in range(150):
+                module.update(x, d, LR, noise(batch * BATCH))
         moved = module.weights() - before
         finite(moved, "weights() after updates")
         right = float(((moved * d[0][:, None]) < 0).float().mean())
@@ -175,6 +186,20 @@ class UpdateAlgorithmTests(SpecTests):
         for name, value in one.state_dict().items():
             if name not in devices:
                 identical(value, theirs[name], f"set_weights leaves '{name}' as training made it: clear what the rule remembers")
+
+    def test_passes_read_the_weights(self, spec: UpdateAlgorithm) -> None:
+        """Where passes put several arrays together, perfect ones come to what `weights()` says, and backward ones have a result."""
+        if not spec.operands:
+            raise SkipTest("passes read weights() as one matrix")
+        module = trained(built(spec), range(3))
+        x, d = (each[:, None] for each in vectors(3))
+        arrays = {name: module.arrays[name].weights() for name in spec.operands}
+        y = spec.product(x, arrays, lambda name, v, w: v @ w.mT)
+        shaped(y, (BATCH, 1, OUT), torch.float32, "product")
+        apart = float((y - x @ module.weights().mT).abs().max())
+        expect(apart < 1e-4, f"product of perfect passes is {apart:.3g} from x @ weights().mT: weights() is what forward passes read")
+        gradient = spec.transposed_product(d, arrays, lambda name, e, w: e @ w)
+        shaped(gradient, (BATCH, 1, IN), torch.float32, "transposed_product")
 
     def test_arguments_stay_as_they_are(self, spec: UpdateAlgorithm) -> None:
         """Neither inputs nor errors nor weights to be set are written into."""

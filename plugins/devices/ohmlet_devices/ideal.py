@@ -33,6 +33,11 @@ class Ideal(CompositeCell):
         """The step that is assumed of it."""
         return self.granularity_as
 
+    @property
+    def pulsed(self) -> bool:
+        """No: updates are exact."""
+        return False
+
     def parts(self) -> Mapping[str, UnitCell]:
         """Return nothing: there is no device."""
         return {}

@@ -66,6 +66,11 @@ class OneSided(CompositeCell):
         """The mean step of the two."""
         return mean_granularity(list(self.parts().values()))
 
+    @property
+    def reads(self) -> bool:
+        """Whether the tile reads the two one by one, as refreshes do."""
+        return self.refresh_every > 0
+
     def parts(self) -> Mapping[str, UnitCell]:
         """Return the two."""
         return {"minus": self.minus, "plus": self.minus if self.plus is None else self.plus}
