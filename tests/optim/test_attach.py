@@ -131,7 +131,7 @@ def test_a_closure_is_called_once_a_step(named: bool) -> None:
         optimizer.zero_grad()
         loss = loss_of(model)
         loss.backward()
-        return float(loss)
+        return loss.item()
 
     _ = optimizer.step(closure=closure) if named else optimizer.step(closure)
     loss_of(plain).backward()
