@@ -84,4 +84,4 @@ def _draw_products(run: CircuitRun, layer: str, products: Any) -> None:
         products.hist(values.clamp(-reach, reach).cpu().numpy(), BINS, range=(-reach, reach), histtype="step", label=name)
     products.set_xlabel(f"product of layer {layer} minus the exact one, % of its rms")
     products.set_ylabel("outputs")
-    products.legend(fontsize="small")
+    products.legend(fontsize="small", loc="upper left")
