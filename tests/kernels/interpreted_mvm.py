@@ -136,7 +136,10 @@ def kit_of(kind: str, spec: Any) -> None:
     results = run_kit(kind, spec)
     failed = [f"{result.name}: {result.message}" for result in results if not result.passed]
     skipped = {result.name for result in results if result.skipped}
-    expect(not failed and skipped <= {"test_learning", "test_conductances_stand_for_weights"}, "\n".join(failed) or f"skipped: {sorted(skipped)}")
+    expect(
+        not failed and skipped <= {"test_learning", "test_conductances_stand_for_weights"},
+        "\n".join(failed) or f"skipped: {sorted(skipped)}",
+    )
 
 
 def engine_kit() -> None:
