@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -104,7 +104,10 @@ def parts(cls: type, path: str, seen: set[type]) -> Iterator[str]:
     for attribute in settings(cls):
         annotation = hints[attribute.name]
         union = get_origin(annotation) in {Union, types.UnionType}
-        arms = [arm for arm in (get_args(annotation) if union else [annotation]) if isinstance(arm, type) and has(arm)]
+        arms = list(get_args(annotation)) if union else [annotation]
+        # What a mapping from names holds.
+        arms = [get_args(arm)[1] if get_origin(arm) is Mapping else arm for arm in arms]
+        arms = [arm for arm in arms if isinstance(arm, type) and has(arm)]
         arms = [arm for arm in arms if not issubclass(arm, Spec)]
         if not arms:
             continue

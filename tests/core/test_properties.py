@@ -6,7 +6,7 @@ import copy
 import functools
 import math
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -61,6 +61,8 @@ def value(kind: Any, metadata: Any, within: frozenset[Any]) -> st.SearchStrategy
         return st.one_of([instances(cls, within | {kind.kind}) for cls in found])  # type: ignore[arg-type]
     if isinstance(kind, type) and has(kind):
         return instances(kind, within)
+    if get_origin(kind) is Mapping:
+        return st.none()  # by names that another field decides on
     if get_origin(kind) is tuple and is_interface(get_args(kind)[0]):
         return st.lists(value(get_args(kind)[0], metadata, within), min_size=1, max_size=3).map(tuple)
     if get_origin(kind) is tuple:

@@ -85,6 +85,27 @@ def test_the_table_is_the_mean_of_the_last_three_epochs_over_seeds() -> None:
     assert "0.50 points" in notes(results)[0]
 
 
+def test_what_has_arrived_of_transfers_is_told_by_variant(tmp_path: Path) -> None:
+    """Of each crossbar whose rule keeps account, in results.json, and their mean below the table and in the report."""
+    cells = {"type": "constant_step", "dw_min": 0.01, "w_max": 2.0, "w_min": -2.0}
+    low = {"type": "lrtt", "rank": 2, "transfer_every": 2, "reinit_gain": 1.0, **dict.fromkeys(("up", "down", "core"), cells)}
+    hardware = {**SMALL["hardware"], "mapping": {"max_in": 40}}
+    changes = {"hardware": hardware, "compare": {"sgd": SMALL["compare"]["sgd"], "low": {"tile.update_algorithm": low}}, "seeds": [3]}
+    run = ComparisonRun(Comparison.parse({**SMALL, **changes}), tmp_path, Quiet())
+    run()
+    digital, sgd, lrtt = run.results["trainings"]
+    assert "transfers" not in digital
+    assert "transfers" not in sgd
+    # Two crossbars of the first layer, one of the second; 2 epochs of 3 mini-batches.
+    assert [(row["layer"], row["transfers"]) for row in lrtt["transfers"]] == [("1", 3), ("1", 3), ("3", 3)]
+    rows = lrtt["transfers"]
+    mean, worst = sum(row["reached"] for row in rows) / 3, max(row["worst"] for row in rows)
+    (line,) = [line for line in notes(run.results) if line.startswith("low: ")]
+    assert line.startswith(f"low: {100 * mean:.1f}% of what was transferred has arrived, residual ")
+    assert line.endswith(f" at worst {worst:.3g}")
+    assert f"- {line}" in (tmp_path / "report.md").read_text()
+
+
 @pytest.mark.parametrize("after", [1, 4, 8, 17])
 def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_results(after: int, finished: Path, tmp_path: Path) -> None:
     torch.manual_seed(99)  # whatever else the process has drawn

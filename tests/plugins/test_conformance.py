@@ -67,6 +67,7 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("update_algorithm", "agad", {"in_chop_random": True, "transfer_columns": False, "forget_buffer": False, "buffer_cap": 2.0}),
     ("update_algorithm", "lrtt", {"rank": 2, "unit": "sample", "transfer_every": 5, "reinit_mode": "orthogonal_decay", "reinit_gain": 0.5}),
     ("update_algorithm", "lrtt", {"forward_inject": False, "transfer_write": "program_verify", "reinit_write": "pulsed", "up": "vector"}),
+    ("update_algorithm", "lrtt", {"reinit_mode": "hybrid", "transfer_every": 2, "filter": {"type": "chopper", "momentum": 0.5}}),
     ("update_algorithm", "mixed_precision", {"n_rows_per_transfer": 2, "random_row": True, "n_x_bins": 15, "stoc_round_x": True}),
     (
         "device",

@@ -207,7 +207,14 @@ def learned(model: nn.Module, batches: range) -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("settings", [{}, {"transfer_read": "onehot", "reinit_mode": "decay", "transfer_write": "program_verify"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"transfer_read": "onehot", "reinit_mode": "decay", "transfer_write": "program_verify"},
+        {"transfer_read": "onehot", "reinit_mode": "hybrid", "filter": {"type": "chopper", "in_chop_random": True, "momentum": 0.5}},
+    ],
+)
 def test_engines_agree(settings: dict[str, Any]) -> None:
     found = {}
     for engine in ("reference", "numba"):
@@ -218,7 +225,15 @@ def test_engines_agree(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"unit": "sample", "transfer_every": 7, "reset_timing": "next_update"}, {"reinit_mode": "orthogonal_decay"}]
+    "settings",
+    [
+        {},
+        {"unit": "sample", "transfer_every": 7, "reset_timing": "next_update"},
+        {"reinit_mode": "orthogonal_decay"},
+        {"reinit_mode": "none", "filter": "ema"},
+        {"reinit_mode": "hybrid", "filter": {"type": "chopper", "in_chop_prob": 0.5, "momentum": 0.5}},
+        {"reset_timing": "next_update", "filter": {"type": "chopper", "in_chop_prob": 0.5, "in_chop_random": True}},
+    ],
 )
 @pytest.mark.parametrize("stop", [2, 3, 5])
 def test_a_checkpoint_goes_on_bit_by_bit(stop: int, settings: dict[str, Any]) -> None:

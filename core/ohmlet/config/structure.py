@@ -48,6 +48,12 @@ def is_listed(annotation: Any) -> bool:
     return origin is tuple and get_args(annotation)[1:] == (...,)
 
 
+def is_named(annotation: Any) -> bool:
+    """Whether an annotation is a mapping from names, which configs write as one."""
+    origin: Any = get_origin(annotation)
+    return origin is Mapping
+
+
 def _number(value: Any, _: Any) -> float:
     if isinstance(value, str) and value in {"inf", "-inf"}:
         return float(value)
@@ -198,6 +204,17 @@ def converter() -> Converter:
 
         return hook
 
+    def named(annotation: Any) -> Callable[[Any, Any], Any]:
+        inner = made.get_structure_hook(dict[get_args(annotation)])  # type: ignore[misc]
+
+        def hook(value: Any, _: Any) -> Any:
+            if not isinstance(value, Mapping):
+                raise TypeError(f"expected a mapping from names, got {shortened(value)}")
+            return inner(dict(value), dict[get_args(annotation)])  # type: ignore[misc]
+
+        return hook
+
+    made.register_structure_hook_factory(is_named, named)
     made.register_structure_hook_factory(is_listed, listed)
     made.register_structure_hook_factory(is_interface, _by_name)
     made.register_structure_hook_factory(is_family, _by_type_name)

@@ -90,6 +90,20 @@ def _remarks(results: dict[str, Any]) -> list[str]:
     counted = [training for training in results["trainings"] if training["variant"] != DIGITAL]
     if any(not training["pulses"] for training in counted):
         lines.append("pulses are counted of devices with count_pulses: true")
+    return lines + _transfers(results)
+
+
+def _transfers(results: dict[str, Any]) -> list[str]:
+    """Return how much of its transfers has arrived with each variant that keeps account of them, mean over crossbars and seeds."""
+    lines = []
+    for variant, trainings in _of(results).items():
+        found = [row for training in trainings for row in training.get("transfers", ())]
+        if found:
+            reached, residual = (sum(row[name] for row in found) / len(found) for name in ("reached", "residual"))
+            worst = max(row["worst"] for row in found)
+            lines.append(
+                f"{variant}: {reached:.1%} of what was transferred has arrived, residual {residual:.3g} on average, at worst {worst:.3g}"
+            )
     return lines
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from attrs import asdict
 from torch import nn
 
 from ohmlet.cells import DeviceArray
@@ -22,7 +23,7 @@ from ohmlet.experiment.progress import Stage
 from ohmlet.experiment.train import accuracy, train
 from ohmlet.nn import AnalogLayer
 
-__all__ = ["Job", "checkpoint_of", "jobs", "pulse_counts", "take_part"]
+__all__ = ["Job", "checkpoint_of", "jobs", "pulse_counts", "take_part", "transfers"]
 
 
 class Job(NamedTuple):
@@ -58,6 +59,13 @@ def pulse_counts(model: nn.Module) -> list[dict[str, Any]]:
                 array = ".".join(re.findall(r"arrays\.(\w+)", name)) or "device"
                 rows.append({"layer": layer_name, "array": array, "devices": module.w.numel(), "up": up, "down": down})
     return rows
+
+
+def transfers(model: nn.Module) -> list[dict[str, Any]]:
+    """Return what has arrived of the transfers of each crossbar whose algorithm keeps account of them: layer, and a report's numbers."""
+    asked: dict[str, Any] = {name: module for name, module in model.named_modules() if hasattr(module, "transferred")}
+    told = {name: module.transferred() for name, module in asked.items()}
+    return [{"layer": name.partition(".array.")[0], **asdict(report)} for name, report in told.items() if report is not None]
 
 
 def take_part(
@@ -108,6 +116,8 @@ def take_part(
         if state["training"]:
             save()
     outcome = {"variant": job.variant, "seed": job.seed, "accuracy": state["curve"], "pulses": pulse_counts(model)}
+    if arrived := transfers(model):
+        outcome["transfers"] = arrived
     if comparison.chips is not None and job.variant != DIGITAL:
         outcome["chips"] = accuracies(model, comparison.chips, split, job.seed)
     checkpoint.save({"outcome": outcome, "training": {"step": state["training"]["step"]}})

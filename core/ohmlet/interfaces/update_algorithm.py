@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ohmlet.interfaces.device import UnitCell
 from ohmlet.spec import Spec
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from ohmlet.interfaces.device import ArraySite
     from ohmlet.interfaces.pulses import PulsedUpdate
 
-__all__ = ["UpdateAlgorithm"]
+__all__ = ["UpdateAlgorithm", "operand"]
+
+
+def operand(module: Any, name: str) -> Tensor:
+    """Return one of the operands of a rule's module: the weights of an array, or a tensor of the module."""
+    value: Tensor = module.arrays[name].weights() if name in module.arrays else getattr(module, name)
+    return value
 
 
 class UpdateAlgorithm(Spec):
@@ -98,9 +104,18 @@ class UpdateAlgorithm(Spec):
     def operands(self) -> tuple[str, ...]:
         """The arrays that passes read each by itself and `product` puts together; none where they read `weights()` as one matrix.
 
-        The rule's module then has what it was handed as `arrays`, an `nn.ModuleDict`.
+        The rule's module then has what it was handed as `arrays`, an `nn.ModuleDict`. A name that is none of them is a tensor of the
+        module, a matrix as weights are, such as signs [1, n] between two arrays.
         """
         return ()
+
+    def own_passes(self) -> Mapping[str, tuple[str, ...]]:
+        """Return for each array which of the passes "forward", "backward" and "read" may have settings of its own.
+
+        Unless overridden, forward and backward passes of the operands. A rule may add "read" for arrays that it reads through
+        `site.read_of(name)` and no other way.
+        """
+        return {name: ("forward", "backward") if name in self.operands else () for name in self.arrays()}
 
     def product(self, x: Tensor, w: Mapping[str, Tensor], mvm: Callable[[str, Tensor, Tensor], Tensor]) -> Tensor:
         """Return the outputs [..., S, R, out] for inputs x [..., S, R, in] from the operands' weights w, each [..., rows, columns].

@@ -18,7 +18,7 @@ from ohmlet.cells.build import keyed
 from ohmlet.errors import SaturationWarning
 from ohmlet.interfaces.device import ArraySite, UnitCell
 from ohmlet.interfaces.pulses import PulsedUpdate
-from ohmlet.interfaces.update_algorithm import UpdateAlgorithm
+from ohmlet.interfaces.update_algorithm import UpdateAlgorithm, operand
 from ohmlet.nn.kernels import kernels_of
 from ohmlet.testing.draws import addressed
 from ohmlet.testing.expect import expect, finite, identical, shaped
@@ -193,7 +193,7 @@ class UpdateAlgorithmTests(SpecTests):
             raise SkipTest("passes read weights() as one matrix")
         module = trained(built(spec), range(3))
         x, d = (each[:, None] for each in vectors(3))
-        arrays = {name: module.arrays[name].weights() for name in spec.operands}
+        arrays = {name: operand(module, name) for name in spec.operands}
         y = spec.product(x, arrays, lambda name, v, w: v @ w.mT)
         shaped(y, (BATCH, 1, OUT), torch.float32, "product")
         apart = float((y - x @ module.weights().mT).abs().max())

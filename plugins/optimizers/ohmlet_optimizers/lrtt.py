@@ -14,6 +14,7 @@ from ohmlet.interfaces.device import ArraySite, UnitCell
 from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet.interfaces.update_algorithm import UpdateAlgorithm
 from ohmlet.spec import boolean, integer, number, one_of
+from ohmlet_optimizers.lrtt_filter import Chopper, Filter, Unfiltered
 from ohmlet_optimizers.lrtt_module import LRTTModule
 
 __all__ = ["LRTT"]
@@ -29,13 +30,16 @@ class LRTT(UpdateAlgorithm):
         up   [out, r] <- up   - lr s d p^T                    every vector, s = alpha (with lr_times_alpha) x r^(+-1/2) (grad_scale)
         down [r, in]  <- down - lr s q x^T
         core [out, in] <- core + eta up down                  every `transfer_every`, as r rank-one updates; then up, down start anew
+                                                              (filter ema: averages of both; chopper: with signs between them)
         y = core x + alpha up (down x)                        with forward_inject, three reads and a digital sum; else y = core x
 
-    eta is transfer_lr, or alpha with transfer_lr_mode alpha, which with forward_inject leaves the layer's function as it was. There are
-    out in + r (out + in) cells. `down` starts as random numbers of standard deviation reinit_gain sqrt(2 / in), `up` as zero. Reads for
-    p, q and one-hot transfers are those of the tile's `read`, each vector at full scale.
+    eta is transfer_lr, or alpha with transfer_lr_mode alpha, which with forward_inject leaves the layer's function as it was (but for what
+    averages hold back). There are out in + r (out + in) cells. `down` starts as random numbers of standard deviation
+    reinit_gain sqrt(2 / in), `up` as zero. Reads for p, q and one-hot transfers are those of the tile's `read`, each vector at full scale;
+    the tile's `io` gives arrays passes of their own.
 
-    Raises ConfigError for settings without effect, and for crossbars with fewer rows or columns than `rank`.
+    Raises ConfigError for settings without effect, for averages of a `down` that is drawn anew, and for crossbars with fewer rows or
+    columns than `rank`.
 
     References: no publication; two open forks of aihwkit (2025) on the idea of Gokmen and Haensch, Front. Neurosci. 14, 103 (2020),
     doi:10.3389/fnins.2020.00103, and Hu et al., LoRA, ICLR (2022), doi:10.48550/arXiv.2106.09685; merging and starting anew: Lialin et
@@ -77,6 +81,9 @@ class LRTT(UpdateAlgorithm):
         None, "pulsed writes of a part of eta each, so that no train is too short; as many as that takes unless given", ge=1
     )
     rank_chunk: int | None = integer(None, "rank-one updates whose trains are made at once, all unless given: memory, not numbers", ge=1)
+    filter: Filter = part(
+        Filter, "what is transferred: products as they are read, averages, or what signs that flip tell from offsets", "none"
+    )
     update_c: PulsedUpdate = part(PulsedUpdate, "how transfers, and what else is programmed, are coded in pulses", {})
     verify_steps: int = integer(20, "rounds of pulses and reading for program_verify and for reinit_write pulsed", ge=1)
     reinit_mode: str = one_of(
@@ -101,7 +108,13 @@ class LRTT(UpdateAlgorithm):
             )
         if self.rank_chunk is not None and self.rank_chunk > self.rank:
             raise ConfigError(f"rank_chunk {self.rank_chunk} is above rank {self.rank}")
-        known = {attribute.name: attribute.default for attribute in fields(type(self))} | {"update_c": PulsedUpdate()}
+        if self.filter.momentum and self.transfer_every and self.reinit_mode not in {"none", "hybrid"}:
+            raise ConfigError(
+                f"filter.momentum averages up and down each by itself, which needs a down that stays: reinit_mode none or hybrid, not "
+                f"{self.reinit_mode}; averages over several downs would be full matrices"
+            )
+        known = {attribute.name: attribute.default for attribute in fields(type(self))}
+        known |= {"update_c": PulsedUpdate(), "filter": Unfiltered()}
         for names, effective, why in self._conditions():
             for name in names.split():
                 if not effective and getattr(self, name) != known[name]:
@@ -123,7 +136,7 @@ class LRTT(UpdateAlgorithm):
         every = "without transfers (transfer_every 0)"
         return [
             ("unit transfer_lr transfer_lr_mode transfer_read transfer_write reinit_mode loss_warning", transfers, every),
-            ("reinit_write reset_timing update_c", transfers, every),
+            ("reinit_write reset_timing update_c filter", transfers, every),
             ("alpha alpha_over_r", scaled, "where neither passes nor learning rates have a factor alpha"),
             ("periphery", injected, "where passes read core alone"),
             ("transfer_lr", self.transfer_lr_mode == "fixed", "with transfer_lr_mode alpha"),
@@ -176,30 +189,56 @@ class LRTT(UpdateAlgorithm):
         return {"up": (rows, self.rank), "down": (self.rank, columns), "core": (rows, columns)}
 
     @property
+    def chops(self) -> bool:
+        """Whether the lines between down and up have signs."""
+        return isinstance(self.filter, Chopper)
+
+    @property
     def operands(self) -> tuple[str, ...]:
-        """All arrays, where passes read more than one matrix."""
+        """All arrays, and the signs of a chopper, where passes read more than one matrix."""
         one_matrix = self.forward_inject == self.injects_back and (not self.forward_inject or self.periphery == "shared")
-        return () if one_matrix else ("up", "down", "core")
+        return () if one_matrix else ("up", "down", "core", *(("signs",) if self.chops else ()))
+
+    def own_passes(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the arrays that forward and backward passes, and projections, transfers and verification, read one by one."""
+        own: dict[str, list[str]] = {name: [] for name in self.arrays()}
+        for which, injects in (("forward", self.forward_inject), ("backward", self.injects_back)):
+            if self.operands and not (injects and self.periphery == "shared"):
+                for name in own if injects else ("core",):
+                    own[name].append(which)
+        onehot = self.transfer_every > 0 and self.transfer_read == "onehot"
+        for name, cell in self.arrays().items():
+            read = onehot and self.transfer_write == "program_verify" if name == "core" else onehot or self.proj == "analog"
+            if read or cell.reads:
+                own[name].append("read")
+        return {name: tuple(passes) for name, passes in own.items()}
 
     def product(self, x: Tensor, w: Mapping[str, Tensor], mvm: Callable[[str, Tensor, Tensor], Tensor]) -> Tensor:
-        """Return core x, or with `forward_inject` core x + alpha up (down x)."""
+        """Return core x, or with `forward_inject` core x + alpha up (c down x), c the signs of a chopper."""
         if not self.forward_inject:
             return mvm("core", x, w["core"])
         if self.periphery == "shared":
             return mvm("core", x, self.merged(w))
-        return mvm("core", x, w["core"]) + self.share * mvm("up", mvm("down", x, w["down"]), w["up"])
+        hidden = self.signed(mvm("down", x, w["down"]), w)
+        return mvm("core", x, w["core"]) + self.share * mvm("up", hidden, w["up"])
 
     def transposed_product(self, d: Tensor, w: Mapping[str, Tensor], mvm: Callable[[str, Tensor, Tensor], Tensor]) -> Tensor:
-        """Return core^T d, or with `backward_inject` core^T d + alpha down^T (up^T d)."""
+        """Return core^T d, or with `backward_inject` core^T d + alpha down^T (c up^T d)."""
         if not self.injects_back:
             return mvm("core", d, w["core"])
         if self.periphery == "shared":
             return mvm("core", d, self.merged(w))
-        return mvm("core", d, w["core"]) + self.share * mvm("down", mvm("up", d, w["up"]), w["down"])
+        hidden = self.signed(mvm("up", d, w["up"]), w)
+        return mvm("core", d, w["core"]) + self.share * mvm("down", hidden, w["down"])
+
+    def signed(self, hidden: Tensor, w: Mapping[str, Tensor]) -> Tensor:
+        """Return what passes from one of the low-rank arrays to the other, [..., S, R, r], with the signs [..., 1, r] of a chopper."""
+        return hidden * w["signs"].unsqueeze(-2).to(hidden.dtype) if self.chops else hidden
 
     def merged(self, w: Mapping[str, Tensor]) -> Tensor:
-        """Return core + alpha up down."""
-        return w["core"] + self.share * (w["up"] @ w["down"])
+        """Return core + alpha up (c down)."""
+        up = w["up"] * w["signs"] if self.chops else w["up"]
+        return w["core"] + self.share * (up @ w["down"])
 
     def build(self, site: ArraySite, arrays: Mapping[str, nn.Module], pulses: PulsedUpdate) -> nn.Module:
         """Return the module of one crossbar; raises ConfigError where `update_ab` leaves the tile's pulses without effect."""
@@ -210,13 +249,16 @@ class LRTT(UpdateAlgorithm):
     def equations(self) -> tuple[str, ...]:
         """Return the updates with their values."""
         rate = "lr" if math.isclose(self.rate, 1.0) else f"{self.rate:g} lr"
-        inject = f" + {self.share:g} up (down x)" if self.forward_inject else ""
-        back = f" + {self.share:g} down^T (up^T d)" if self.injects_back else ""
+        c = "c " if self.chops else ""
+        inject = f" + {self.share:g} up ({c}down x)" if self.forward_inject else ""
+        back = f" + {self.share:g} down^T ({c}up^T d)" if self.injects_back else ""
         lines = [
-            f"up <- up - {rate} d (down x)^T, down <- down - {rate} (up^T d) x^T, coded in pulses, rank {self.rank}",
+            f"up <- up - {rate} d ({c}down x)^T, down <- down - {rate} ({c}up^T d) x^T, coded in pulses, rank {self.rank}",
             f"y = core x{inject}; gradient core^T d{back}",
         ]
         if self.transfer_every:
             unit = {"update": "mini-batches", "sample": "vectors"}[self.unit]
-            lines.insert(1, f"core <- core + {self.eta:g} up down, every {self.transfer_every} {unit}, then reinit {self.reinit_mode}")
+            factors = "H_up H_down" if self.filter.momentum else "up (c down)" if self.chops else "up down"
+            lines.insert(1, f"core <- core + {self.eta:g} {factors}, every {self.transfer_every} {unit}, then reinit {self.reinit_mode}")
+            lines[1:1] = self.filter.equations()
         return tuple(lines)

@@ -16,6 +16,7 @@ from ohmlet.errors import SaturationWarning
 from ohmlet.interfaces.device import ArraySite
 from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet_kernels.noise import Stream
+from ohmlet_optimizers.lrtt_filter import FilterModule
 from ohmlet_optimizers.lrtt_writes import Lines, lost_in_trains, micro_steps, orthogonal_rows, write_product, write_rows
 from ohmlet_optimizers.transfers import due
 
@@ -29,7 +30,7 @@ ENOUGH = 8
 
 
 class LRTTModule(nn.Module):
-    """The arrays `up` [out, r], `down` [r, in] and `core` [out, in] of one crossbar, and counters.
+    """The arrays `up` [out, r], `down` [r, in] and `core` [out, in] of one crossbar, the state of the filter, and counters.
 
     Buffers: `counted`, updates or vectors so far; `stale`, whether up and down are still to start anew; `transfers`, `residuals` (mean
     and largest) and `reached` (mean, and the sum of squares about it) as in `ohmlet.cells.TransferReport`.
@@ -38,7 +39,7 @@ class LRTTModule(nn.Module):
     def __init__(self, spec: LRTT, site: ArraySite, arrays: Mapping[str, nn.Module], pulses: PulsedUpdate) -> None:
         super().__init__()
         self.spec, self.pulses, self.lines = spec, pulses, Lines(site)
-        self.arrays = nn.ModuleDict(arrays)
+        self.arrays, self.filter = nn.ModuleDict(arrays), FilterModule(spec.filter, site, spec.rank)
         self.told = False
         """Whether it was said that transfers do not arrive."""
         self.counted: Tensor
@@ -57,9 +58,14 @@ class LRTTModule(nn.Module):
         """Return one of the arrays."""
         return self.arrays[name]  # type: ignore[return-value]
 
+    @property
+    def signs(self) -> Tensor:
+        """The signs [1, r] of a chopper."""
+        return self.filter.signs
+
     def held(self) -> dict[str, Tensor]:
-        """Return the weights of the arrays."""
-        return {name: self.array(name).weights() for name in self.arrays}
+        """Return the weights of the arrays, and the signs of a chopper."""
+        return {name: self.array(name).weights() for name in self.arrays} | ({"signs": self.signs} if self.spec.chops else {})
 
     def weights(self) -> Tensor:
         """Return the weights [out, in] that forward passes read: core, with `forward_inject` core + alpha up down."""
@@ -72,6 +78,7 @@ class LRTTModule(nn.Module):
         self.array("down").set_weights(self.random_down(noise), noise.child("down"))
         for state in (self.counted, self.stale, self.transfers, self.residuals, self.reached):
             state.zero_()
+        self.filter.clear()
 
     def random_down(self, noise: Stream) -> Tensor:
         """Return a fresh `down` [r, in]."""
@@ -104,7 +111,7 @@ class LRTTModule(nn.Module):
         self.counted.add_(len(x) if samples else 1)
 
     def learn(self, x: Tensor, d: Tensor, lr: float, noise: Stream) -> None:
-        """Pulse up with (down x, d) and down with (x, up^T d), both of them read before."""
+        """Pulse up with (c down x, d) and down with (x, c up^T d), both of them read before, c the signs of a chopper."""
         if bool(self.stale):
             assert noise.ordinals is not None
             self.start_anew(noise.child("reinit").at(noise.ordinals[:1]))
@@ -113,8 +120,8 @@ class LRTTModule(nn.Module):
         p = self.projected("down", down.weights(), x, noise.child("project down"))
         q = self.projected("up", up.weights().mT, d, noise.child("project up"))
         rate = lr * self.spec.rate
-        up.pulse(p, d.to(p.dtype), rate, self.pulses, noise.child("up"))
-        down.pulse(x.to(q.dtype), q, rate, self.pulses, noise.child("down"))
+        up.pulse(self.filter.signed(p), d.to(p.dtype), rate, self.pulses, noise.child("up"))
+        down.pulse(x.to(q.dtype), self.filter.signed(q), rate, self.pulses, noise.child("down"))
 
     def projected(self, name: str, w: Tensor, v: Tensor, noise: Stream) -> Tensor:
         """Return w v of vectors [S, n] and an array's weights or their transpose."""
@@ -124,13 +131,9 @@ class LRTTModule(nn.Module):
     def transfer(self, noise: Stream) -> None:
         """Add eta up down to core, take account of what has arrived, and let up and down start anew; one ordinal in `noise`."""
         spec, core = self.spec, self.array("core")
-        before, up, down = core.weights().clone(), self.array("up").weights(), self.array("down").weights()
-        wanted = spec.eta * (up @ down)
+        wanted, up, down = self.gathered(noise)
         if bool(wanted.any()):
-            if spec.transfer_read == "onehot":
-                up = self.lines.columns("up", up, noise.child("read up"))
-                down = self.lines.rows("down", down, noise.child("read down"))
-            told = noise.child("core")
+            before, told = core.weights().clone(), noise.child("core")
             if spec.transfer_write == "set":
                 core.set_weights(before + spec.eta * (up @ down), told)
             elif spec.transfer_write == "program_verify":
@@ -145,14 +148,30 @@ class LRTTModule(nn.Module):
         else:
             self.stale.fill_(spec.reinit_mode != "none")
 
+    def gathered(self, noise: Stream) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what a transfer is to add to core, and the factors [out, r] and [r, in] that it goes by; one ordinal in `noise`.
+
+        With averages these are what is to be added; else that is known exactly, and read-outs are part of what gets lost.
+        """
+        spec, up, down = self.spec, self.array("up").weights(), self.array("down").weights()
+        exact = spec.eta * (self.filter.signed(up) @ down)
+        if not self.filter.averages and not bool(exact.any()):
+            return exact, up, down
+        if spec.transfer_read == "onehot":
+            up = self.lines.columns("up", up, noise.child("read up"))
+            down = self.lines.rows("down", down, noise.child("read down"))
+        up, down = self.filter.handed_on(up, down)
+        return spec.eta * (up @ down) if self.filter.averages else exact, up, down
+
     def write(self, name: str, target: Tensor, noise: Stream) -> None:
         """Program an array in pulses, verified as transfers are read."""
         look = functools.partial(self.lines.rows, name) if self.spec.transfer_read == "onehot" else None
         write_rows(self.array(name), target, self.spec.verify_steps, self.spec.update_c, noise, look)
 
     def start_anew(self, noise: Stream) -> None:
-        """Bring up and down to where they start after a transfer, as `reinit_mode` says; one ordinal in `noise`."""
+        """Bring up and down to where they start after a transfer, as `reinit_mode` says, and flip signs; one ordinal in `noise`."""
         spec = self.spec
+        self.filter.flip(noise)
         if spec.reinit_mode == "none":
             return
         decays = spec.reinit_mode in {"decay", "orthogonal_decay"}

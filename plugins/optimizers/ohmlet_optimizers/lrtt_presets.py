@@ -15,7 +15,8 @@ class LRTTPython(Preset):
     """LR-TT as the fork `aihwkit_lrtt` has it, in Python over three ordinary tiles.
 
     Analog projections, gradients times alpha / sqrt(r) (its `correct_gradient_magnitudes`), one pulse train per rank and transfer,
-    both arrays anew right after it. Its projections use the passes' periphery: give `tile.read` the settings of `tile.forward`.
+    both arrays anew right after it. Its projections use the passes' periphery: give `tile.io.down.read` the settings of `tile.forward`
+    and `tile.io.up.read` those of `tile.backward`.
     """
 
     gives: ClassVar[str] = "update_algorithm"

@@ -24,7 +24,7 @@ MOST_STEPS = 4096
 
 
 class Lines(NamedTuple):
-    """Reads of an array through the tile's `read`."""
+    """Reads of an array through the tile's `read`, or what the tile's `io` has in its place."""
 
     site: ArraySite
 
@@ -32,7 +32,7 @@ class Lines(NamedTuple):
         """Return w v of vectors v [S, n], each of them driven at full scale; the array of each name has converters of its own."""
         largest = v.abs().amax(-1, keepdim=True)
         scale = torch.where(largest > 0, largest, 1.0)
-        y: Tensor = scale * self.site.read(w, v / scale, noise._replace(key=noise.key ^ purpose_word(name)))
+        y: Tensor = scale * self.site.read_of(name)(w, v / scale, noise._replace(key=noise.key ^ purpose_word(name)))
         return y
 
     def columns(self, name: str, w: Tensor, noise: Stream) -> Tensor:

@@ -36,7 +36,7 @@ def forward_mvm(crossbar: Any, noise: Stream) -> Callable[[str, Tensor, Tensor],
     """Return the forward pass of an array by its name."""
 
     def mvm(name: str, x: Tensor, w: Tensor) -> Tensor:
-        y: Tensor = crossbar.forward_pass(x, w, of_array(noise, name))
+        y: Tensor = crossbar.pass_of(name, "forward")(x, w, of_array(noise, name))
         return y
 
     return mvm
@@ -46,10 +46,11 @@ def transposed_mvm(crossbar: Any, noise: Stream) -> Callable[[str, Tensor, Tenso
     """Return the transposed pass of an array by its name, exact where the tile has none."""
 
     def mvm(name: str, d: Tensor, w: Tensor) -> Tensor:
-        if crossbar.backward_pass is None:
+        through: PassModule | None = crossbar.pass_of(name, "backward")
+        if through is None:
             exact: Tensor = torch.matmul(d.flatten(-3, -2), w.to(d.dtype)).unflatten(-2, d.shape[-3:-1])
             return exact
-        gradient: Tensor = crossbar.backward_pass(d, w.mT, of_array(noise, name).child("backward"))
+        gradient: Tensor = through(d, w.mT, of_array(noise, name).child("backward"))
         return gradient
 
     return mvm
