@@ -148,13 +148,15 @@ class _Pass(torch.autograd.Function):
             else:
                 other = times(other.flatten(-3, -2), magnitudes)
         vectors, parts = v.shape[-2], int(wires) + int(powers)
-        out = y.new_empty((*lead, *x.shape[-3:-1], size))
+        currents = y.reshape(-1, 1 + wires, vectors, size)
+        # In place, but where the products of the wires lie between.
+        out = (y.new_empty(len(currents) * vectors, size) if wires else currents).view(*lead, *x.shape[-3:-1], size)
         flat = out.view(-1, size).numpy()
         y_scale = x_scale if lead == x.shape[:-3] else _rows(scale, out.shape[:-1])
         out_bits, clipped = _flags(plan.kept and s.out_bound < math.inf, flat.shape), np.zeros(len(flat), np.int32)
         assert noise.ordinals is not None
         loop = (
-            y.reshape(-1, 1 + wires, vectors, size).numpy(),
+            currents.numpy(),
             (other if parts else y.new_empty(0)).reshape(len(flat) // vectors, parts, vectors, size).numpy(),
             norm.expand(*lead, vectors).reshape(-1).numpy() if norm.numel() else norm.numpy(), y_scale.numpy(),
             plan.keys.numpy(), noise.ordinals.contiguous().numpy(), x.shape[-2],

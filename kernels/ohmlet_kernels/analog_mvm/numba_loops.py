@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ohmlet_kernels.noise.numba import normals_of_row, padded
+from ohmlet_kernels.analog_mvm.numba_draws import normals_of_rows, room, rows_at_once
 
 __all__ = ["after", "after_gradient", "before", "before_gradient", "decoded"]
 
@@ -92,6 +92,85 @@ def decoded(first, last, codes, step, bound, bits, v):  # type: ignore[no-untype
                     out[j] = bound if source[j] > 0 else -bound
 
 
+# Entries are addressed one by one, since taking a row out of an array costs as much as a short row itself.
+@njit(nogil=True, cache=True, error_model="numpy")
+def _currents(start, end, y, other, ir_drop, load, value):  # type: ignore[no-untyped-def]
+    """Fill value [rows, out] with the currents of rows `start` to `end`, less the IR drop."""
+    vectors, wires = y.shape[2], y.shape[1] == 2
+    for i in range(start, end):
+        lead, at, n = i // vectors, i % vectors, i - start
+        if wires:
+            for j in range(value.shape[1]):
+                a = load * other[lead, 0, at, j]
+                c = a * (a * (np.float32(0.05) * a - np.float32(0.2)) + np.float32(0.5))
+                value[n, j] = y[lead, 0, at, j] - ir_drop * (c * y[lead, 1, at, j])
+        else:
+            for j in range(value.shape[1]):
+                value[n, j] = y[lead, 0, at, j]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _read(start, end, other, norm, w_noise, noise, value):  # type: ignore[no-untyped-def]
+    """Add the read noise of the weights to the currents of rows `start` to `end`, in place."""
+    vectors, last = other.shape[2], other.shape[1] - 1
+    for i in range(start, end):
+        lead, at, n = i // vectors, i % vectors, i - start
+        if norm.size:
+            common = w_noise * norm[i]
+            for j in range(value.shape[1]):
+                value[n, j] = value[n, j] + common * noise[n, j]
+        else:
+            for j in range(value.shape[1]):
+                value[n, j] = value[n, j] + w_noise * np.sqrt(max(other[lead, last, at, j], ZERO)) * noise[n, j]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _converted(rows, out_noise, step, noise, value):  # type: ignore[no-untyped-def]
+    """Add the output noise to the currents and round them to the ADC's steps, in place."""
+    for n in range(rows):
+        if out_noise > ZERO and step > ZERO:
+            for j in range(value.shape[1]):
+                value[n, j] = np.rint((value[n, j] + out_noise * noise[n, j]) / step) * step
+        elif out_noise > ZERO:
+            for j in range(value.shape[1]):
+                value[n, j] = value[n, j] + out_noise * noise[n, j]
+        elif step > ZERO:
+            for j in range(value.shape[1]):
+                value[n, j] = np.rint(value[n, j] / step) * step
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _flagged(start, end, scale, bound, value, inside, bits, clipped):  # type: ignore[no-untyped-def]
+    """Fill bits with where the outputs of rows `start` to `end` do not clip, and clipped with how often they do."""
+    columns = value.shape[1]
+    for i in range(start, end):
+        count = np.int32(0)
+        for j in range(columns):
+            inside[j] = np.uint8(abs(value[i - start, j]) <= bound)
+            count = np.int32(count + np.int32(inside[j]))
+        if scale[i] <= ZERO or count == columns:
+            bits[i] = FULL
+        else:
+            clipped[i] = columns - count
+            _pack(bits[i], inside, columns)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _scaled(start, end, scale, bound, out_scale, value, out):  # type: ignore[no-untyped-def]
+    """Fill out [rows, out] with the outputs of rows `start` to `end`, clipped and scaled."""
+    for i in range(start, end):
+        n, s = i - start, scale[i]
+        if s <= ZERO:
+            for j in range(value.shape[1]):
+                out[i, j] = ZERO
+        else:
+            for j in range(value.shape[1]):
+                out[i, j] = min(max(value[n, j], -bound), bound) * s
+            if out_scale != ONE:
+                for j in range(value.shape[1]):
+                    out[i, j] = out[i, j] * out_scale
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def after(first, last, y, other, norm, scale, keys, ordinals, positions, purposes, numbers, out, bits, clipped):  # type: ignore[no-untyped-def]
     """Turn currents into outputs out [rows, out]: IR drop, read noise, output noise, ADC, scale; rows run over keys, ordinals, positions.
@@ -99,66 +178,27 @@ def after(first, last, y, other, norm, scale, keys, ordinals, positions, purpose
     y [L, 1 or 2, rows / L, out] are the products with v and, for the IR drop, with v position; other [L, 0 to 2, ...] those of |v| with
     |w| (for the IR drop) and the power of the read noise, unless norm [rows] has it. `purposes` of weight and output noise; `numbers`
     w_noise, out_noise, step, bound, out_scale, ir_drop, n / g_ratio. Unless it has no size, bits [rows, out / 8] gets where nothing
-    clips and clipped [rows] how often it does.
+    clips and clipped [rows] how often it does. `out` may be the memory of y where this has one product.
     """
-    columns, vectors, wires = out.shape[1], y.shape[2], y.shape[1] == 2
+    columns = out.shape[1]
     w_noise, out_noise, step, bound, out_scale = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
     ir_drop, load = numbers[5], numbers[6]
-    per_key = len(ordinals) * positions
-    noise, pairs = np.empty(padded(columns), np.float32), np.zeros(padded(columns) // 2, np.uint64)
-    value, inside = np.empty(columns, np.float32), np.empty(columns, np.uint8)
-    for i in range(first, last):
-        s = scale[i]
-        if s <= ZERO:
-            out[i] = ZERO
-            if bits.size:
-                bits[i] = FULL
-            continue
-        key = np.uint64(keys[i // per_key])
-        ordinal = np.uint64(ordinals[(i % per_key) // positions])
-        position, lead, at = i % positions, i // vectors, i % vectors
-        source, to = y[lead, 0, at], out[i]
-        if wires:
-            moved, absolute = y[lead, 1, at], other[lead, 0, at]
-            for j in range(columns):
-                a = load * absolute[j]
-                c = a * (a * (np.float32(0.05) * a - np.float32(0.2)) + np.float32(0.5))
-                value[j] = source[j] - ir_drop * (c * moved[j])
-        else:
-            for j in range(columns):
-                value[j] = source[j]
+    many = min(rows_at_once(columns), max(1, last - first))
+    noise, scratch, pairs, at = room(many, columns)
+    value, inside = np.empty((many, columns), np.float32), np.empty(columns, np.uint8)
+    # A block of rows at a time, which stays in the nearest cache from step to step.
+    for start in range(first, last, many):
+        end = min(start + many, last)
+        _currents(start, end, y, other, ir_drop, load, value)
         if w_noise > ZERO:
-            normals_of_row(noise, pairs, columns, position, ordinal, key, purposes[0])
-            if norm.size:
-                common = w_noise * norm[i]
-                for j in range(columns):
-                    value[j] = value[j] + common * noise[j]
-            else:
-                power = other[lead, int(wires), at]
-                for j in range(columns):
-                    value[j] = value[j] + w_noise * np.sqrt(max(power[j], ZERO)) * noise[j]
+            normals_of_rows(noise, scratch, pairs, at, start, end, columns, keys, ordinals, positions, purposes[0])
+            _read(start, end, other, norm, w_noise, noise, value)
         if out_noise > ZERO:
-            normals_of_row(noise, pairs, columns, position, ordinal, key, purposes[1])
-            for j in range(columns):
-                value[j] = value[j] + out_noise * noise[j]
-        if step > ZERO:
-            for j in range(columns):
-                value[j] = np.rint(value[j] / step) * step
+            normals_of_rows(noise, scratch, pairs, at, start, end, columns, keys, ordinals, positions, purposes[1])
+        _converted(end - start, out_noise, step, noise, value)
         if bits.size:
-            count = np.int32(0)
-            for j in range(columns):
-                inside[j] = np.uint8(abs(value[j]) <= bound)
-                count = np.int32(count + np.int32(inside[j]))
-            clipped[i] = columns - count
-            if count == columns:
-                bits[i] = FULL
-            else:
-                _pack(bits[i], inside, columns)
-        for j in range(columns):
-            to[j] = min(max(value[j], -bound), bound) * s
-        if out_scale != ONE:
-            for j in range(columns):
-                to[j] = to[j] * out_scale
+            _flagged(start, end, scale, bound, value, inside, bits, clipped)
+        _scaled(start, end, scale, bound, out_scale, value, out)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

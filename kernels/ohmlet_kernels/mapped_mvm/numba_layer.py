@@ -107,7 +107,10 @@ class Layer:
         self.bounded = s.in_bound < math.inf, s.out_bound < math.inf
         self.std, self.w_max = std, w_max
 
-    fits = staticmethod(Rows.fits)
+    @staticmethod
+    def fits(settings: MVM) -> bool:
+        """Whether nothing but DAC, output noise and ADC stands between inputs and outputs, and each input is read once."""
+        return Rows.fits(settings) and not settings.bound_management
 
     def __call__(
         self, x: Tensor, weight: Tensor, divisor: Tensor, largest: Tensor, bias: Tensor | None, address: tuple[int, int, int, str]
