@@ -84,6 +84,15 @@ def test_show_of_a_preset_tells_status_source_and_the_whole_config(capsys: Captu
     assert "prog_noise_scale: 1.0" in out
 
 
+@pytest.mark.parametrize(("kind", "name"), [("device", "soft_bounds"), ("preset", "pcm_inference"), ("device", "ohmlet:soft_bounds")])
+def test_show_finds_the_kind_where_there_is_one(kind: str, name: str, capsys: Captured) -> None:
+    assert main(["show", name]) == 0
+    alone = capsys.readouterr().out
+    assert main(["show", kind, name]) == 0
+    assert capsys.readouterr().out == alone
+    assert alone.startswith(f"{kind} {name.removeprefix('ohmlet:')} ")
+
+
 def test_explain_a_preset_with_a_changed_value(capsys: Captured) -> None:
     assert main(["explain", "pcm_inference", "--set", "tile.forward.adc.bits=6"]) == 0
     assert "bits = 6 bit" in capsys.readouterr().out
@@ -130,6 +139,11 @@ def test_check_of_a_plugin_with_changed_parameters(capsys: Captured) -> None:
         (["lst"], "no command 'lst'; did you mean 'list'?"),
         (["list", "tyle"], "unknown kind 'tyle'; did you mean 'tile'?"),
         (["show", "tile", "infrence"], "unknown tile 'infrence'; did you mean 'inference'?"),
+        (["show", "ideal"], "'ideal' names several plugins: `ohmlet show device ideal`, `ohmlet show tile ideal`"),
+        (["show", "soft_bound"], "unknown plugin 'soft_bound'; did you mean 'soft_bounds'?"),
+        (["show", "tile"], "'tile' is a kind of plugin: `ohmlet list tile` lists those there are"),
+        (["show"], "Missing argument '[KIND] NAME'"),
+        (["show", "tile", "ideal", "device"], "give a NAME, or a KIND and a NAME, not 3 words"),
         (["explain", "absent.yaml"], "absent.yaml: no such file"),
         (["explain", "pcm_inferenc"], "neither a config file (.yaml, .yml, .toml, .json) nor a preset; did you mean 'pcm_inference'?"),
         (["explain", "pcm_inference", "--set", "tile.forward.adc"], "expected path=value"),

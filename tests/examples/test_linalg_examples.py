@@ -69,7 +69,7 @@ def test_dft_prints_and_draws(run: Runs, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("converter", "published", "spread"), [("single_pair", 0.21174, 0.0016), ("single_device", 0.34417, 0.0025)])
 def test_dft_has_the_weight_errors_of_the_published_setting(converter: str, published: float, spread: float) -> None:
-    """Twelve programmings here and there: CrossSim 3.2's statistics within three standard errors of the difference, and the quadrature."""
+    """T7, weights: CrossSim 3.2's twelve programmings within three standard errors of the difference to twelve here, and quadrature."""
     found = loaded("dft").measured(64, converter, 0.25, range(12)).weights
     mean, error = np.mean(found), np.hypot(np.std(found), spread) / np.sqrt(12)
     assert abs(mean - published) < 3 * error

@@ -79,6 +79,20 @@ def test_wrong_usage_is_one_line(traces: Path, arguments: list[str], message: st
     assert message in capsys.readouterr().err
 
 
+def test_a_misspelled_device_is_told_before_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text("pulse,colour\n1,red\n")
+    for file in (bad, tmp_path / "absent.csv"):
+        for wrong, message in (
+            (["--device", "soft_bound"], "unknown device 'soft_bound'; did you mean 'soft_bounds'?"),
+            (["--device", "soft_bounds", "--window", "wide"], "--window wide is no pair of conductances"),
+        ):
+            assert main(["fit", str(file), *wrong]) == 2
+            assert capsys.readouterr().err.count(message) == 1
+        assert main(["fit", str(file), "--device", "soft_bounds"]) == 2
+        assert file.name in capsys.readouterr().err
+
+
 def test_ctrl_c_keeps_the_best_so_far(traces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step, calls = search._step, []
 

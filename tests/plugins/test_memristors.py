@@ -60,6 +60,7 @@ def held(device: Memristor, g: float, volts: float, seconds: float) -> float:
 
 
 def test_metal_oxide_static_law_has_the_printed_coefficients() -> None:
+    """T4, the static values."""
     device = MetalOxide(temperature=313.15, **ALIKE)
     linear, third = device.cubic(siemens(10, 50, 100, 300), device.typical())
     np.testing.assert_allclose(1e6 * linear[0], [11.85, 50.93, 99.78, 295.18], rtol=1e-3)
@@ -87,6 +88,7 @@ def test_a_straight_line_fitted_to_currents_has_the_stated_slope() -> None:
     ],
 )
 def test_metal_oxide_pulse_trains_run_as_printed(volts: float, seconds: float, uS: tuple[float, ...]) -> None:
+    """T4, the pulse trains."""
     device, g, found = MetalOxide(**ALIKE), siemens(65.0), []
     for pulse in range(1, 75):
         g = device.applied(g, torch.full_like(g, volts), seconds, device.typical())
@@ -151,6 +153,7 @@ def test_devices_of_metal_oxide_differ_in_the_law_and_apart_from_it_in_the_steps
 
 
 def test_vteam_moves_at_its_rate_and_stays_between_the_thresholds() -> None:
+    """T14, VTEAM: a constant rate has an exact solution."""
     constants = {"k_on": -10.0, "k_off": 5e-4, "alpha_on": 3.0, "alpha_off": 1.0, "v_on": -0.2, "v_off": 0.02}
     device, d = memristor("vteam", **constants), 3e-9
     for volts, x in itertools.product((-0.3, -0.21, -0.1, 0.01, 0.1, 0.7), (0.1e-9, 1e-9, 2.5e-9)):
@@ -170,6 +173,7 @@ def test_ion_drift_without_a_window_follows_the_charge() -> None:
 
 
 def test_ion_drift_with_joglekars_window_takes_the_time_of_its_analytic_solution() -> None:
+    """T14, linear ion drift with the window as its paper has it."""
     constants = {"r_on": 100.0, "r_off": 16e3, "mobility": 1e-14, "d": 10e-9}
     device = memristor("linear_ion_drift", window_function="joglekar", **constants)
     for x0, x, volts in ((0.1, 0.4, 1.0), (0.5, 0.95, 1.5), (0.8, 0.2, -1.0)):

@@ -38,6 +38,7 @@ TABLE = {
 
 @pytest.mark.parametrize(("label", "shape"), PUBLISHED)
 def test_shapes_are_those_of_the_published_table(label: float, shape: float) -> None:
+    """T13."""
     assert shape_of_label(label) == pytest.approx(shape, rel=1e-4)
     assert shape_of_label(-label) == shape_of_label(label)
 

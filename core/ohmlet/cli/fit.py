@@ -59,11 +59,12 @@ def fit_command(
         raise ConfigError(f"--out {target} is no spec: end it in .yaml")
     if not target.parent.is_dir():
         raise ConfigError(f"--out {target}: there is no folder {target.parent}")
-    found = read(measurements)
+    # The command line before the file, which may be wrong as well.
+    limits = _pair(window)
     settings = dict(assignment(change) for change in changes)
     kinds: list[tuple[str, Any]] = [*((name, UnitCell) for name in devices), *((name, NoiseModel) for name in models)]
     specs = [(name, structure(with_paths(_content(name), settings), kind, name)) for name, kind in kinds]
-    fits = []
+    found, fits = read(measurements), []
     with _Progress() as progress:
         for name, spec in specs:
             fits.append(
@@ -71,7 +72,7 @@ def fit_command(
                     found,
                     spec,
                     free=None if free is None else [each.strip() for each in free.split(",") if each.strip()],
-                    window=_pair(window),
+                    window=limits,
                     estimator=estimator,
                     read_noise=read_noise,
                     starts=starts,

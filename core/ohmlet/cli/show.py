@@ -11,12 +11,17 @@ __all__ = ["show"]
 
 
 @click.command()
-@click.argument("kind")
-@click.argument("name")
-def show(kind: str, name: str) -> None:
-    """Show the plugin NAME of KIND: what it is, its parameters with units and defaults, where it comes from."""
+@click.argument("plugin", nargs=-1, required=True, metavar="[KIND] NAME")
+def show(plugin: tuple[str, ...]) -> None:
+    """Show the plugin NAME: what it is, its parameters with units and defaults, where it comes from.
+
+    KIND may be left out where plugins of one kind only have the name.
+    """
     from ohmlet.registry import registry
 
+    if len(plugin) > 2:
+        raise click.UsageError(f"give a NAME, or a KIND and a NAME, not {len(plugin)} words", click.get_current_context())
+    kind, name = plugin if len(plugin) == 2 else (_kind_of(plugin[0]), plugin[0])
     known = registry(kind)
     entry, cls = known.find(name), known.get(name)
     click.echo(f"{kind} {entry.name}   {entry}\n")
@@ -38,6 +43,22 @@ def show(kind: str, name: str) -> None:
         value = "required" if default is NOTHING else ("none" if default is None else default)
         words = f"  {attribute.name} = {value}" + (f" {unit}" if unit != "1" else "")
         click.echo(f"{words:<36}  {attribute.metadata.get('doc', '')}".rstrip())
+
+
+def _kind_of(name: str) -> str:
+    """Return the one kind that has plugins of a name; raises PluginError for none and for several."""
+    from ohmlet.errors import PluginError, shortened
+    from ohmlet.registry import KINDS, did_you_mean, registry
+
+    kinds = [kind for kind in KINDS if name in registry(kind)]
+    if len(kinds) == 1:
+        return kinds[0]
+    if kinds:
+        raise PluginError(f"'{name}' names several plugins: {', '.join(f'`ohmlet show {kind} {name}`' for kind in kinds)}")
+    if name in KINDS:
+        raise PluginError(f"'{name}' is a kind of plugin: `ohmlet list {name}` lists those there are")
+    every = {each for kind in KINDS for each in registry(kind).entries()}
+    raise PluginError(f"unknown plugin {shortened(name)}; {did_you_mean(name.rpartition(':')[2], every)}")
 
 
 def known_name(part: object) -> str:
