@@ -11,9 +11,12 @@ from torch import Tensor
 __all__ = ["gathered", "rank_and_world", "tell_unequal"]
 
 
+_AVAILABLE = torch.distributed.is_available()
+
+
 def rank_and_world() -> tuple[int, int]:
     """Return this process's number and how many there are; (0, 1) without `torch.distributed`."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
+    if _AVAILABLE and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
 

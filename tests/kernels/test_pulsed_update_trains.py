@@ -85,7 +85,7 @@ def test_vectors_pulsed_in_one_call_and_by_trains(settings: PulsedUpdate) -> Non
     for way in ("one call", "trains", "reference") if fits else ("trains", "one call"):
         own, probe = copied(before), Probe(torch.tensor([1, 2, 5]), torch.tensor([0, 8, 3]), True, torch.zeros(3, 6))
         if way == "one call":
-            done = Views([own.w], own, torch.tensor(9)).pulse(x, d, 0.05, 0.01, settings, noise, probe)
+            done = Views([], own, torch.tensor(9)).pulse(x, d, 0.05, 0.01, settings, noise, probe)
             assert done == fits
         else:
             made = trains(x, d, 0.05, 0.01, settings.numbers(), noise, reference.pulse_bits)

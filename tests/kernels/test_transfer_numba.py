@@ -13,7 +13,8 @@ from ohmlet.nn import AnalogLinear
 from ohmlet.optim import AnalogSGD
 
 pytest.importorskip("numba")
-from ohmlet_kernels.pulsed_update.numba_transfer import Buffered
+from ohmlet_kernels.pulsed_update.numba_blocks import Plan
+from ohmlet_kernels.pulsed_update.numba_learning import Learning
 from ohmlet_kernels.pulsed_update.numba_vectors import Views
 
 CELL = {"type": "soft_bounds_reference", "dw_min": 0.02, "w_min_dtod": 0.1}
@@ -26,7 +27,12 @@ def layer(algorithm: dict[str, Any], engine: str = "numba", seed: int = 3) -> An
     single = algorithm["type"] in ("sgd", "mixed_precision")
     cells: dict[str, Any] = {"device": CELL} if single else {"fast": CELL, "slow": CELL | {"count_pulses": True}}
     config = {
-        "tile": {"type": "in_memory", "update_algorithm": {**cells, **algorithm}, "update": {"desired_bl": 20}},
+        "tile": {
+            "type": "in_memory",
+            "update_algorithm": {**cells, **{key: value for key, value in algorithm.items() if key != "read"}},
+            "update": {"desired_bl": 20},
+            **{key: value for key, value in algorithm.items() if key == "read"},
+        },
         "mapping": {"scales": "columnwise", "omega": 0.5},
         "engine": engine,
         "seed": seed,
@@ -45,6 +51,22 @@ def trained(made: AnalogLinear, steps: int = 12) -> dict[str, Tensor]:
     return made.state_dict()
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Return a list that notes from now on whether the engine makes an update in one call, by itself or in a whole step."""
+    taken: list[bool] = []
+    for owner in (Learning, Plan):
+        whole = owner.__call__
+
+        def call(*arguments: Any, whole: Any = whole) -> Any:
+            made = whole(*arguments)
+            taken.append(made is not False)
+            return made
+
+        monkeypatch.setattr(owner, "__call__", call)
+    return taken
+
+
+READ = {"dac": {"bits": 7}, "adc": {"bits": 9, "bound": 12.0}, "out_noise": 0.06, "input_range": "none"}
 CASES: dict[str, dict[str, Any]] = {
     "sgd": {"type": "sgd"},
     "mixed_precision": {"type": "mixed_precision", "transfer_every": 2},
@@ -56,6 +78,17 @@ CASES: dict[str, dict[str, Any]] = {
     "c_ttv2 rows": {"type": "c_ttv2", "transfer_columns": False, "in_chop_random": False, "momentum": 0.2, "transfer_update": WRITES},
     "c_ttv2 no buffer": {"type": "c_ttv2", "no_buffer": True, "correct_gradient_magnitudes": True, "fast_lr": 0.3, "transfer_lr": 9.0},
     "agad": {"type": "agad", "in_chop_prob": 0.5},
+    "tiki_taka read": {"type": "tiki_taka", "read": READ},
+    "ttv2 read": {"type": "ttv2", "units_in_mbatch": False, "read": READ | {"adc": {"bits": 5, "bound": 0.3}}},
+    "c_ttv2 read, scales": {"type": "c_ttv2", "in_chop_prob": 0.4, "auto_scale": True, "fast_lr": 0.1, "read": READ},
+    "agad read, scales": {
+        "type": "agad",
+        "in_chop_prob": 0.5,
+        "auto_scale": True,
+        "fast_lr": 0.1,
+        "transfer_columns": False,
+        "read": READ | {"out_noise": 0.0},
+    },
     "agad capped": {
         "type": "agad",
         "in_chop_prob": 0.5,
@@ -69,18 +102,9 @@ CASES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("algorithm", CASES.values(), ids=CASES.keys())
 def test_one_call_and_every_step_of_the_way(algorithm: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    buffered = algorithm["type"] not in ("sgd", "mixed_precision")
-    owner, name = (Buffered, "update") if buffered else (Views, "pulse_rows")
-    taken, whole = [], getattr(owner, name)
-
-    def counted(*arguments: Any) -> bool:
-        taken.append(whole(*arguments))
-        return bool(taken[-1])
-
-    monkeypatch.setattr(owner, name, counted)
+    taken = counted(monkeypatch)
     once = trained(layer(algorithm))
-    assert taken
-    assert all(taken)
+    assert taken == [True] * 12
     monkeypatch.setattr(Views, "takes", lambda *_: False)
     steps = trained(layer(algorithm))
     monkeypatch.undo()
@@ -98,22 +122,17 @@ def test_one_call_and_every_step_of_the_way(algorithm: dict[str, Any], monkeypat
     "change",
     [
         {"out_chop_prob": 0.3},
-        {"auto_scale": True},
+        {"auto_scale": True, "correct_gradient_magnitudes": True},
+        {"read": READ | {"input_range": "abs_max", "bound_management": "iterative"}},
         {"transfer_update": {**WRITES, "desired_bl": 40}},
         {"slow": CELL | {"write_noise_std": 0.1}},
     ],
-    ids=["signs along slices", "running scales", "long trains", "write noise"],
+    ids=["signs along slices", "scales that are undone", "managed reads", "long trains", "write noise"],
 )
 def test_what_takes_every_step_of_the_way(change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    taken, whole = [], Buffered.update
-
-    def counted(*arguments: Any) -> bool:
-        taken.append(whole(*arguments))
-        return bool(taken[-1])
-
-    monkeypatch.setattr(Buffered, "update", counted)
+    taken = counted(monkeypatch)
     trained(layer({"type": "c_ttv2", **change}), 2)
-    assert not any(taken)
+    assert not taken
 
 
 @pytest.mark.parametrize("name", ["sgd", "agad", "ttv2", "mixed_precision"])

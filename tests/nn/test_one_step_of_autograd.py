@@ -19,14 +19,18 @@ DEVICE = {"type": "soft_bounds", "dw_min": 0.01}
 
 
 def layer(
-    forward: dict[str, Any] = IO, backward: dict[str, Any] | None = IO, bias: bool = True, scales: str = "columnwise"
+    forward: dict[str, Any] = IO,
+    backward: dict[str, Any] | None = IO,
+    bias: bool = True,
+    scales: str = "columnwise",
+    learned: str = "none",
 ) -> AnalogLinear:
     """Return a layer that learns in memory."""
     torch.manual_seed(1)
     tile = {"type": "in_memory", "update_algorithm": {"type": "sgd", "device": DEVICE}, "forward": forward}
     config = {
         "tile": tile | ({"backward": backward} if backward else {}),
-        "mapping": {"scales": scales} | ({"omega": 0.5} if scales != "none" else {}),
+        "mapping": {"scales": scales, "learned_scales": learned} | ({"omega": 0.5} if scales != "none" else {}),
         "seed": 3,
     }
     return AnalogLinear(7, 5, bias=bias, config=config, name="one")
@@ -72,6 +76,29 @@ def test_same_numbers(
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("bound", [0.05, 0.4])
+@pytest.mark.parametrize("reduction", [1000.0, 3.0, 1.0])
+@pytest.mark.parametrize("dac", [{"bits": 7}, None])
+def test_same_numbers_where_outputs_pass_the_bound(
+    bound: float, reduction: float, dac: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    management = {"type": "iterative", "max_reduction": reduction}
+    forward = {**IO, "dac": dac, "adc": {"bits": 9, "bound": bound}, "out_noise": 0.2 * bound, "bound_management": management}
+    once, steps = (trained(layer(forward), way, monkeypatch) for way in (True, False))
+    for one, other in zip(once, steps, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    unmanaged = trained(layer(forward | {"bound_management": None}), True, monkeypatch)
+    assert not torch.equal(once[0], unmanaged[0])
+
+
+@pytest.mark.parametrize("learned", ["tilewise", "columnwise"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_same_numbers_with_learned_scales(learned: str, bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    once, steps = (trained(layer(bias=bias, learned=learned), way, monkeypatch) for way in (True, False))
+    for one, other in zip(once, steps, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -89,7 +116,14 @@ def test_left_to_the_long_way(change: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", [{"weight_noise": "additive_constant"}, {"in_noise": 0.1}, {"bound_management": "iterative"}, {"input_range": "learned"}]
+    "setting",
+    [
+        {"weight_noise": "additive_constant"},
+        {"in_noise": 0.1},
+        {"bound_management": "iterative_worst_case"},
+        {"bound_management": {"type": "iterative", "test_negative": False}},
+        {"input_range": "learned"},
+    ],
 )
 def test_settings_of_the_long_way(setting: dict[str, Any]) -> None:
     made = layer({**IO, **setting})

@@ -30,26 +30,49 @@ def product(up: Matrix, down: Matrix) -> Matrix:
 class LRTTOracle:
     """Low-rank Tiki-Taka from a given `down`; up and core start at zero."""
 
-    def __init__(self, rows: int, down: Matrix, steps: dict[str, float], alpha: float, grad_scale: str, eta: float) -> None:
+    def __init__(
+        self,
+        rows: int,
+        down: Matrix,
+        steps: dict[str, float],
+        alpha: float,
+        grad_scale: str,
+        eta: float,
+        period: int = 0,
+        keep: float = 0.0,
+    ) -> None:
         rank, columns = len(down), len(down[0])
         self.up, self.down = OracleArray(rows, rank, steps["up"]), OracleArray(rank, columns, steps["down"])
         self.core = OracleArray(rows, columns, steps["core"])
         self.down.w = [list(row) for row in down]
         self.factor = alpha * {"none": 1.0, "div_sqrt_r": 1 / math.sqrt(rank), "mul_sqrt_r": math.sqrt(rank)}[grad_scale]
         self.rank, self.eta = rank, eta
+        # A filter: the sign of each rank, flipped every `period` transfers, and averages of which transfers keep a share.
+        self.signs, self.period, self.transfers, self.keep = [1.0] * rank, period, 0, keep
+        self.mean_up, self.mean_down = [[0.0] * rank for _ in range(rows)], list[Vector]()
 
     def gradient(self, xs: Matrix, ds: Matrix, lr: float) -> None:
         """Pulse up and down with vectors, all of which see both as they were before."""
         projected = [(times(self.down.w, x), transposed_times(self.up.w, d)) for x, d in zip(xs, ds, strict=True)]
         for (p, q), x, d in zip(projected, xs, ds, strict=True):
+            p, q = ([c * v for c, v in zip(self.signs, each, strict=True)] for each in (p, q))
             self.up.pulse(p, d, lr * self.factor, {})
             self.down.pulse(x, q, lr * self.factor, {})
 
     def transfer(self, micro_steps: int, mode: str, decay: float) -> None:
         """Add eta up down to core as rank-one updates, then let up and down start anew."""
+        up, down = [[c * v for c, v in zip(self.signs, row, strict=True)] for row in self.up.w], self.down.w
+        if self.keep:
+            for old, new in (*zip(self.mean_up, up, strict=True), *zip(self.mean_down, down, strict=bool(self.mean_down))):
+                old[:] = [self.keep * a + (1 - self.keep) * b for a, b in zip(old, new, strict=True)]
+            self.mean_down = self.mean_down or [list(row) for row in down]
+            up, down = self.mean_up, self.mean_down
         for _ in range(micro_steps):
             for k in range(self.rank):
-                self.core.pulse(self.down.w[k], [-row[k] for row in self.up.w], self.eta / micro_steps, {})
+                self.core.pulse(down[k], [-row[k] for row in up], self.eta / micro_steps, {})
+        self.transfers += 1
+        if self.period and self.transfers % self.period == 0:
+            self.signs = [-c for c in self.signs]
         if mode == "hybrid":
             self.up.w = [[0.0] * self.rank for _ in self.up.w]
         if mode == "decay":

@@ -148,9 +148,6 @@ class DeviceArray(PulsedArray):
         self.diffuses = device.diffused(self.w, cell, noise.child("trial")) is not self.w
         self.events: Tensor
         self.register_buffer("events", torch.zeros(1, dtype=torch.int64, device=like.device))
-        names = ("w", *(f"cell_{name}" for name in self.step.cell), *(f"hidden_{name}" for name in self.step.hidden), "key")
-        self.places = (*names, "pulses") if device.counts else names
-        """The buffers that an engine's views are views of."""
         self.views: Any = None
 
     def kernel(self, operation: str, device_type: str) -> Any:
@@ -208,14 +205,14 @@ class DeviceArray(PulsedArray):
         """Return the engine's views of the cells, kept until these move; None where it has none, or cells have write noise."""
         own: Any = self._buffers
         kept = self.views
-        if kept is not None and kept.places == [own[name].data_ptr() for name in self.places]:
+        if kept is not None and kept.places == [*map(Tensor.data_ptr, own.values())]:
             return kept
         if self.noisy or not own["w"].is_cpu:
             return None
         made = getattr(self.kernel("pulsed_update", "cpu"), "views", None)
         if made is None:
             return None
-        self.views = made([own[name] for name in self.places], self.cells(), own["key"])
+        self.views = made([*map(Tensor.data_ptr, own.values())], self.cells(), own["key"])
         return self.views
 
     def add(self, x: Tensor, d: Tensor, lr: float, *, bounded: bool, noise: Stream) -> None:

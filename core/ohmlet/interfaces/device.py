@@ -61,6 +61,20 @@ class ArraySite(NamedTuple):
     """read(w, x, noise) -> y [S, out]: the tile's read-out of weights w [out, in] with inputs x [S, in], full scale 1."""
     exact: bool = False
     """Whether `read` is w x itself, so that one line's cells need no read-out."""
+    reads: Mapping[str, Callable[[Tensor, Tensor, Stream], Tensor]] | None = None
+    """Read-outs of arrays that have one of their own, by name."""
+
+    reading: Any = None
+    """The settings of `read`, where an engine's transfers can do all that it does."""
+
+    @property
+    def read_by_engine(self) -> bool:
+        """Whether an engine's transfers can make the read-out."""
+        return self.exact or self.reading is not None
+
+    def read_of(self, name: str) -> Callable[[Tensor, Tensor, Stream], Tensor]:
+        """Return the read-out of an array: its own, or the one of all."""
+        return (self.reads or {}).get(name, self.read)
 
 
 class UnitCell(Spec):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple, Self
@@ -18,7 +17,7 @@ from ohmlet.interfaces.tile import ProgrammableTile, Site
 from ohmlet.nn.in_situ import InSitu, learns
 from ohmlet.nn.kernels import kernels_of
 from ohmlet.nn.mapping import LearnedScales, weight_scales
-from ohmlet_kernels.extremes import largest_of_rows
+from ohmlet.nn.one_step import OneStep
 from ohmlet_kernels.noise import Stream
 from ohmlet_kernels.noise import key as stream_key
 from ohmlet_kernels.noise.stream import STEP_BITS
@@ -90,18 +89,7 @@ def parts(size: int, largest: int) -> list[int]:
     return bounds
 
 
-def _plain(x: Tensor) -> bool:
-    """Whether a tensor is nothing but float32 numbers on the CPU."""
-    return type(x) in (Tensor, nn.Parameter) and x.dtype == torch.float32 and x.is_cpu
-
-
-def _hooked(module: nn.Module) -> bool:
-    """Whether somebody wants to know of a module's calls."""
-    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    return bool(hooks) or nn.modules.module._has_any_global_hook()
-
-
-class AnalogArray(nn.Module):
+class AnalogArray(OneStep):
     """All crossbars of one layer, computing y = W x + b in model units from weights that the layer owns.
 
     The matrix [groups..., out, in] (with the bias as a further input when `mapping.bias` is analog) is cut into blocks; each block is
@@ -146,8 +134,6 @@ class AnalogArray(nn.Module):
         for counter in ("trained_samples", "evaluated_samples", "steps"):
             self.register_buffer(counter, torch.zeros(1, dtype=torch.int64))
         self.read: ReadState | None = None
-        # Of the latest forward passes, last first: checkpointing runs them again in that order, inside backward.
-        self._bases: deque[Tensor | int] = deque(maxlen=256)
         self.forgotten = 0
         """How often an optimizer has stepped the layer's matrix and none the array's own parameters, which have gradients."""
 
@@ -221,56 +207,6 @@ class AnalogArray(nn.Module):
         With a chip's state in place, S counts all instances: x is [instances S, R, ...], instance by instance.
         """
         return self.multiply(x, self.call(x.shape[0], weight, bias))
-
-    def at_once(self, x: Tensor, bias: Tensor | None) -> Tensor | None:
-        """Return y [S, out] of x [S, in] in training where one crossbar computes it in one step, else None; the same numbers."""
-        # Modules look attributes up in three places, tens of times for a mini-batch.
-        in_situ: Any = self._modules.get("in_situ")
-        if in_situ is None or not in_situ.single or not self.training or self.read is not None or self.bias_column:
-            return None
-        if not _plain(x) or (bias is not None and not _plain(bias)) or self._modules.get("log_scales") is not None or _hooked(self):
-            return None
-        crossbar: Any = in_situ.only()
-        affine = getattr(crossbar, "affine", None)
-        if affine is None or _hooked(crossbar):
-            return None
-        compute = affine(x, in_situ._buffers["scale_0"], bias)
-        if compute is None:
-            return None
-        if crossbar.pending:
-            in_situ.check(self.name)
-        y: Tensor = compute(self._buffers["keys"].item(), self._first(len(x)), "training")  # type: ignore[union-attr]
-        return y
-
-    def mapped_at_once(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
-        """Return what `at_once` does where the layer owns the weight [out, in]: y [S, out], or None."""
-        modules: Any = self._modules
-        crossbars = modules["crossbars"]._modules
-        if len(crossbars) > 1 or self.groups > 1 or not self.training or self.read is not None or self.bias_column:
-            return None
-        (crossbar,) = crossbars.values()
-        affine = getattr(crossbar, "mapped_affine", None)
-        compute = affine() if affine is not None else None
-        if compute is None or modules.get("log_scales") is not None or _hooked(self) or _hooked(crossbar):
-            return None
-        if not (_plain(x) and _plain(weight) and (bias is None or _plain(bias))):
-            return None
-        m, largest = self.config.mapping, largest_of_rows(weight)
-        scale = weight_scales(weight, m.scales, m.omega, m.max_scale_range, largest=largest)
-        key, step = int(self.keys), int(self.steps)
-        y: Tensor = compute(x, weight, scale, largest, bias, (key, self._first(len(x)), step, "training"))
-        return y
-
-    def _first(self, samples: int) -> int:
-        """Return the ordinal of the first of a training call's samples; advances the counter."""
-        if self._bases and recomputing():
-            return int(self._bases.pop())
-        rank, world = rank_and_world()
-        counter: Any = self._buffers["trained_samples"]
-        first: int = counter.item() + rank * samples
-        self._bases.append(first)
-        counter.add_(world * samples)
-        return first
 
     def call(self, rows: int, weight: Tensor, bias: Tensor | None) -> Call:
         """Map the weights and number the samples of a call with S `rows`, all instances together; advances the counter."""

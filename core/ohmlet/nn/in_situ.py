@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ohmlet.config.analog import Mapping
     from ohmlet.nn.array import Block
 
-__all__ = ["InSitu", "learns"]
+__all__ = ["InSitu", "Learned", "learns"]
 
 HELD = 0.9
 """Part of their weights that cells must come to, on average, for nothing to be said."""
@@ -77,6 +78,20 @@ def _finite(d: Tensor) -> bool:
     return math.isfinite(d.sum()) or bool(torch.isfinite(d).all())
 
 
+KEPT = 8
+"""Calls for steps that are kept, for batches of several sizes and rates that change."""
+
+
+class Learned(Enum):
+    """What a step has done to a layer."""
+
+    NOTHING = 0
+    CELLS = 1
+    """The cells are updated; what the layer shows is not."""
+    SHOWN = 2
+    """And the layer shows their weights."""
+
+
 class InSitu(nn.Module):
     """What in-memory training adds to an array: fixed scales, an anchor for the optimizer, and the updates that wait for its step.
 
@@ -100,6 +115,10 @@ class InSitu(nn.Module):
         for crossbar in self.crossbars():
             crossbar.pending.anchor = self.anchor
         self.squares: dict[int, tuple[Tensor, int, Tensor]] = {}
+        self.learning: dict[int, Any] = {}
+        """The engine's calls for steps, by their plans, and what they are bound to."""
+        self.left: Tensor | None = None
+        """The gradient that backward passes have left at the anchor, where the optimizer has taken it away."""
         self.attached = False
         self.told = False
         """Whether it was said that the layer is trained in evaluation mode."""
@@ -108,7 +127,7 @@ class InSitu(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A copy is held by no optimizer.
-        super().__setstate__(state | {"attached": False, "squares": {}})  # type: ignore[no-untyped-call]
+        super().__setstate__(state | {"attached": False, "squares": {}, "learning": {}, "left": None})  # type: ignore[no-untyped-call]
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -162,39 +181,53 @@ class InSitu(nn.Module):
         if self.anchor.grad is None and not recomputing():
             self.drop()
 
+    def take(self) -> None:
+        """Take what backward passes have left at the anchor out of the optimizer's sight, which would only spend time on it."""
+        anchor: Any = self._parameters["anchor"]
+        if anchor.grad is not None:
+            # Not by attribute, which modules set slowly.
+            self.__dict__["left"] = anchor.grad
+            anchor.grad = None
+
     def drop(self) -> None:
         """Forget the updates that wait, as `zero_grad` does with gradients."""
+        self.__dict__["left"] = None
         crossbars: Any = self._owned[0]._modules
         for crossbar in crossbars.values():
             crossbar.pending.clear()
 
-    def learn(self, lr: float, keys: Tensor, name: str) -> bool:
-        """Update the crossbars with what has waited since the last step, in the order of the forward calls; return whether any has.
+    def learn(self, lr: float, keys: Tensor, name: str, shown: Tensor | None = None) -> Learned:
+        """Update the crossbars with what has waited since the last step, in the order of the forward calls; say what was done.
 
-        Under data parallelism the pairs of all ranks are applied on each rank, in the order of ranks, with errors averaged as
-        gradients are.
+        `shown` is the parameter that is to show the weights of the only crossbar, if that is all that it shows. Under data parallelism
+        the pairs of all ranks are applied on each rank, in the order of ranks, with errors averaged as gradients are.
         """
         # Modules look attributes up in three places, tens of times for a mini-batch.
         anchor, vectors = self._parameters["anchor"], self._buffers["vectors"]
         assert anchor is not None
         assert vectors is not None
-        left = anchor.grad
+        left = anchor.grad if self.left is None else self.left
         if left is None:
             # `model.zero_grad()` came after the backward passes, or `torch.autograd.grad` asked for other gradients.
             self.drop()
         world = rank_and_world()[1]
         passes = len(self.only().pending) if self.single else sum([len(crossbar.pending) for crossbar in self.crossbars()])
         factor = self._factor(name, left, passes)
-        count = self._at_once(self.only(), factor, lr, keys) if self.single and passes == world == 1 else 0
-        if count == 0:
-            count = self._one_by_one(self.crossbars(), factor, world, lr, keys, name)
-        if count:
+        done = Learned.NOTHING
+        if self.single and passes == world == 1:
+            done = self._at_once(self.only(), factor, lr, keys, shown)
+        if done is Learned.NOTHING and (count := self._one_by_one(self.crossbars(), factor, world, lr, keys, name)):
             vectors.add_(count)
+            done = Learned.CELLS
+        if self.left is not None:
+            # Not by attribute, which modules set slowly.
+            self.__dict__["left"] = None
+            return done
         anchor.zero_()
         if left is not None:
             # What is made is made: a step without zero_grad before the next backward pass does not scale that one's updates.
             left.zero_()
-        return count > 0
+        return done
 
     def _one_by_one(self, crossbars: list[Any], factor: float, world: int, lr: float, keys: Tensor, name: str) -> int:
         """Update the crossbars with what waits, one after the other; return how many vectors there were."""
@@ -259,20 +292,31 @@ class InSitu(nn.Module):
             )
         return factor
 
-    def _at_once(self, crossbar: Any, factor: float, lr: float, keys: Tensor) -> int:
-        """Update the only crossbar with the only pair that waits in fewer steps, where it has them; return its vectors, or 0."""
-        update, pending = getattr(crossbar, "learn", None), crossbar.pending
-        pair = pending[0]
-        _, x, d = pair
-        if update is None or not type(x) is type(d) is Tensor:
-            return 0
-        if not (x.ndim == d.ndim == 2 and x.dtype == d.dtype == torch.float32 and x.is_cpu and d.is_cpu):
-            return 0
+    def _at_once(self, crossbar: Any, factor: float, lr: float, keys: Tensor, shown: Tensor | None) -> Learned:
+        """Update the only crossbar with the only pair that waits in one call, where the engine has one; say what was done."""
+        plan_of, pending = getattr(crossbar, "plan", None), crossbar.pending
+        _, x, d = pending[0]
+        if plan_of is None or not type(x) is type(d) is Tensor or not (x.ndim == d.ndim == 2 and x.dtype == d.dtype == torch.float32):
+            return Learned.NOTHING
+        plan = plan_of(len(x), lr) if x.is_cpu and d.is_cpu and x.is_contiguous() and d.is_contiguous() else None
+        if plan is None:
+            return Learned.NOTHING
         scale: Any = self._buffers["scale_0"]
-        if not update(pair, factor, self._square(0, scale), lr, keys.item(), self._buffers["vectors"].item()):  # type: ignore[union-attr]
-            return 0
+        square, vectors, w = self._square(0, scale), self._buffers["vectors"], crossbar.weights()
+        assert vectors is not None
+        if shown is not None and (w is not crossbar.weights() or not (shown.is_contiguous() and w.dtype == scale.dtype == torch.float32)):
+            shown = None  # reads see no buffer, but weights that are made anew
+        places = [each.data_ptr() for each in ((keys, vectors) if shown is None else (keys, vectors, scale, w, shown))]
+        known = self.learning.get(id(plan))
+        if known is None or known[0] is not plan or known[1] is not square or known[2] != places:
+            if len(self.learning) >= KEPT:
+                self.learning.clear()
+            made = crossbar.learning(plan, square, keys, vectors, None if shown is None else (w, shown, scale))
+            known = self.learning[id(plan)] = (plan, square, places, made)
+        if not known[3](x.data_ptr(), d.data_ptr(), factor):
+            return Learned.NOTHING
         pending.clear()
-        return len(x)
+        return Learned.CELLS if shown is None else Learned.SHOWN
 
     def _square(self, index: int, scale: Tensor) -> Tensor:
         """Return s^2 of a crossbar as [..., 1, out or 1], worked out when the scale has changed."""

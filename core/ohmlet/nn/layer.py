@@ -59,8 +59,8 @@ def drawn_seed() -> int:
 
 def _count_step(optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
     """Advance the step count of every layer with a matrix or learned scales that this optimizer has just updated."""
-    stepped = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    for layer, arrays in _stepped_by(optimizer, stepped):
+    stepped, found = _stepped_by(optimizer)
+    for layer, arrays in found:
         learned = [g for array in arrays if (scales := array._modules.get("log_scales")) is not None for g in scales.parameters()]
         own = (*layer._parameters.values(), *learned)
         updated = any(each is not None and id(each) in stepped and each.ndim > 1 for each in own)
@@ -70,29 +70,27 @@ def _count_step(optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> N
             _remind(array, stepped, updated)
 
 
-def _stepped_by(optimizer: torch.optim.Optimizer, stepped: set[int]) -> list[tuple[AnalogLayer, list[AnalogArray]]]:
-    """Return the layers with parameters among those that an optimizer steps, and their arrays, looked for once among all there are."""
-    seen, found = _found.get(optimizer, (None, []))
-    if seen != (_changes, stepped):
+def _stepped_by(optimizer: torch.optim.Optimizer) -> tuple[set[int], list[tuple[AnalogLayer, list[AnalogArray]]]]:
+    """Return the parameters that an optimizer steps, and the layers with any of these and their arrays, looked for once among all."""
+    seen: Any = (_changes, *[tuple(map(id, group["params"])) for group in optimizer.param_groups])
+    # Beside its state, which is all that is saved and copied of an optimizer.
+    known = optimizer.__dict__.get("ohmlet_stepped")
+    if known is None or known[0] != seen:
         if any(getattr(each, "_is_flat_param", False) for group in optimizer.param_groups for each in group["params"]):
             raise OrderError(
                 "FullyShardedDataParallel hides the layers' own parameters, so analog layers cannot count their optimizer steps: "
                 "use torch.distributed.fsdp.fully_shard"
             )
+        stepped = {each for ids in seen[1:] for each in ids}
         layers = [layer for layer in list(_alive) if any(id(each) in stepped for each in layer.parameters())]
         found = [(weakref.ref(layer), [weakref.ref(array) for array in layer.arrays().values()]) for layer in layers]
-        _found[optimizer] = (_changes, stepped), found
+        known = optimizer.__dict__["ohmlet_stepped"] = seen, stepped, found
     # A layer that lives has all of its arrays: who gives it others says so in `_changes`.
-    return [
+    return known[1], [
         (layer, [array for each in arrays if (array := each()) is not None])
-        for reference, arrays in found
+        for reference, arrays in known[2]
         if (layer := reference()) is not None
     ]
-
-
-_found: weakref.WeakKeyDictionary[
-    torch.optim.Optimizer, tuple[Any, list[tuple[weakref.ref[AnalogLayer], list[weakref.ref[AnalogArray]]]]]
-] = weakref.WeakKeyDictionary()
 
 
 def _remind(array: AnalogArray, stepped: set[int], updated: bool) -> None:
@@ -268,13 +266,17 @@ class AnalogLayer(nn.Module):
 
     def product(self, x: Tensor) -> Tensor:
         """Return y [..., out] of vectors x [..., in], for layers with one matrix; the sizes after the batch are positions."""
-        array = self.array
         # Compiled graphs take the long way, and no conditions on sizes with them.
         usual = not torch.compiler.is_compiling() and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
-        if usual and x.ndim == 2 and len(x):
-            made = array.mapped_at_once(x, self.flat_weight(), self.bias) if array.in_situ is None else array.at_once(x, self.bias)
+        if usual and x.ndim == 2 and x.shape[0]:
+            # Not by attribute, which modules look up in three places; but what was a parameter may be another kind of attribute.
+            crossbars: Any = self._modules["array"]
+            bias = self._parameters["bias"] if "bias" in self._parameters else self.bias  # noqa: SIM401
+            learns = "in_situ" in crossbars._modules
+            made: Tensor | None = crossbars.at_once(x, bias) if learns else crossbars.mapped_at_once(x, self.flat_weight(), bias)
             if made is not None:
                 return made
+        array = self.array
         batch = array.batch_dim(x)
         front = x.movedim(batch, 0) if batch else x
         samples = front.shape[0] if x.ndim > 1 else 1

@@ -13,7 +13,7 @@ from ohmlet.nn.writing import write_matrices
 if TYPE_CHECKING:
     from ohmlet.nn.layer import AnalogLayer
 
-__all__ = ["adopt", "held", "read_back", "release", "verify"]
+__all__ = ["adopt", "held", "read_back", "release", "shown", "verify", "whole"]
 
 
 def held(layer: AnalogLayer) -> list[str]:
@@ -67,8 +67,14 @@ def release(layer: AnalogLayer) -> None:
 
 def read_back(layer: AnalogLayer) -> None:
     """Write what the cells hold into the layer's parameters."""
-    if not _whole(layer):
+    if not _written(layer):
         _read_parts(layer)
+    stamp(layer)
+
+
+def shown(layer: AnalogLayer, weight: Tensor) -> None:
+    """Take note that a layer's only parameter has got what the cells hold, by another way than torch's."""
+    torch.autograd.graph.increment_version(weight)
     stamp(layer)
 
 
@@ -92,17 +98,29 @@ def _read_parts(layer: AnalogLayer) -> None:
         write_matrices(layer, wanted)
 
 
-def _whole(layer: AnalogLayer) -> bool:
-    """Whether the only parameter that cells hold is the matrix of one crossbar, and has been written."""
+def whole(layer: AnalogLayer) -> nn.Parameter | None:
+    """Return the only parameter that cells hold if it is the matrix of one crossbar and nothing else."""
     # A layer with an array of this name has no other; modules look attributes up in three places.
     array: Any = layer._modules.get("array")
     in_situ = array._modules.get("in_situ") if array is not None and layer.held == ["weight"] else None
     if in_situ is None or not in_situ.single:
+        return None
+    weight: Any = layer._parameters["weight"]
+    shape = (in_situ.blocks[0].last_out, in_situ.blocks[0].last_in)
+    return weight if type(weight) is nn.Parameter and weight.shape == shape and not array.bias_column else None
+
+
+def _written(layer: AnalogLayer) -> bool:
+    """Write the weights of the only crossbar into the only parameter, where there is one for it; return whether it was done."""
+    weight = whole(layer)
+    if weight is None:
         return False
-    weight, w = layer._parameters["weight"], in_situ.only().weights()
-    if type(weight) is not nn.Parameter or weight.shape != w.shape or weight.dtype != w.dtype or array.bias_column:
+    in_situ: Any = layer._modules["array"]._modules["in_situ"]  # type: ignore[union-attr]
+    w = in_situ.only().weights()
+    if weight.dtype != w.dtype:
         return False
-    torch.mul(w, in_situ._buffers["scale_0"], out=weight)
+    with torch.no_grad():
+        torch.mul(w, in_situ._buffers["scale_0"], out=weight)
     return True
 
 
@@ -125,9 +143,14 @@ def stamp(layer: AnalogLayer) -> None:
 
 def verify(layer: AnalogLayer) -> None:
     """Raise OrderError when somebody else has given the weights other values since the cells were read."""
-    if versions(layer) != layer.stamps:
-        # Written, as data parallelism does when it begins; but are they different?
-        accept(layer)
+    own = layer._parameters
+    for name, stamped in zip(layer.held, layer.stamps):  # noqa: B905  (`strict` takes as long as the rest)
+        if own[name]._version != stamped:  # type: ignore[union-attr]
+            break
+    else:
+        return
+    # Written, as data parallelism does when it begins; but are they different?
+    accept(layer)
     if versions(layer) != layer.stamps:
         raise OrderError(
             f"the weights of layer '{layer.name}' were changed from outside, and its cells do not know: weights of a layer that learns in "

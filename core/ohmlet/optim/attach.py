@@ -11,46 +11,44 @@ from torch import nn
 
 from ohmlet.errors import ConfigError, OrderError, UntrainedWarning
 from ohmlet.nn.array import AnalogArray
+from ohmlet.nn.in_situ import Learned
 from ohmlet.nn.layer import AnalogLayer, changes, living
-from ohmlet.nn.read_out import read_back
+from ohmlet.nn.read_out import read_back, shown, whole
 
-__all__ = ["attach", "drop", "learn", "watched"]
+__all__ = ["attach", "drop", "learn", "take", "watched"]
 
 
 def watched(optimizer: torch.optim.Optimizer) -> list[tuple[AnalogLayer, AnalogArray, dict[str, Any]]]:
     """Return the layers and arrays whose anchors an optimizer holds, in its order, each with its parameter group."""
     groups = optimizer.param_groups
-    seen = (changes(), [id(each) for group in groups for each in group["params"]])
-    known = _known.get(optimizer)
+    seen = (changes(), *[tuple(map(id, group["params"])) for group in groups])
+    # Beside its state, which is all that is saved and copied of an optimizer.
+    known: _Known | None = optimizer.__dict__.get("ohmlet_watched")
     if known is not None and known.seen == seen:
-        found: list[Any] = [(layer(), array(), groups[index]) for layer, array, _, index in known.found]
-        # A conversion of a whole model may give an array another anchor.
-        if [id(_anchor(array)) for _, array, _ in found] == [anchor for _, _, anchor, _ in known.found]:
+        found: list[Any] = []
+        for layer, array, anchor, index in known.found:
+            here = array()
+            # A conversion of a whole model may give an array another anchor.
+            if here is None or id(here._modules["in_situ"]._parameters["anchor"]) != anchor:
+                break
+            found.append((layer(), here, groups[index]))
+        else:
             return found
     places = {id(group): index for index, group in enumerate(groups)}
     made = _searched(optimizer)
-    _known[optimizer] = _Known(
+    optimizer.__dict__["ohmlet_watched"] = _Known(
         seen,
         [(weakref.ref(layer), weakref.ref(array), id(array.in_situ.anchor), places[id(group)]) for layer, array, group in made],
     )
     return made
 
 
-def _anchor(array: Any) -> Any:
-    """Return the anchor of an array that there still is; not by attribute, which modules look up in three places."""
-    in_situ = None if array is None else array._modules.get("in_situ")
-    return None if in_situ is None else in_situ._parameters["anchor"]
-
-
 class _Known(NamedTuple):
     """What a search for an optimizer's layers has found, and what it depends on."""
 
-    seen: tuple[int, list[int]]
+    seen: tuple[Any, ...]
     found: list[tuple[weakref.ref[Any], weakref.ref[Any], int, int]]
     """Layer, array, the anchor's id, and which parameter group."""
-
-
-_known: weakref.WeakKeyDictionary[torch.optim.Optimizer, _Known] = weakref.WeakKeyDictionary()
 
 
 def _searched(optimizer: torch.optim.Optimizer) -> list[tuple[AnalogLayer, Any, dict[str, Any]]]:
@@ -72,7 +70,11 @@ def learn(optimizer: torch.optim.Optimizer, *_: Any) -> None:
         keys: Any = array._buffers["keys"]
         if not in_situ.attached:
             in_situ.attached = True
-        if in_situ.learn(float(group["lr"]), keys, array.name):
+        weight = whole(layer)
+        done = in_situ.learn(float(group["lr"]), keys, array.name, weight)
+        if done is Learned.SHOWN and weight is not None:
+            shown(layer, weight)
+        elif done is Learned.CELLS:
             changed[id(layer)] = layer
         elif not array.training and not in_situ.told and any(each.grad is not None for each in layer.parameters(recurse=False)):
             in_situ.told = True
@@ -84,6 +86,13 @@ def learn(optimizer: torch.optim.Optimizer, *_: Any) -> None:
             )
     for layer in changed.values():
         read_back(layer)
+
+
+def take(optimizer: torch.optim.Optimizer, *_hook: Any) -> None:
+    """Take what backward passes have left at the anchors out of the optimizer's sight."""
+    for _, array, _ in watched(optimizer):
+        in_situ: Any = array._modules["in_situ"]
+        in_situ.take()
 
 
 def drop(optimizer: torch.optim.Optimizer) -> None:
@@ -153,6 +162,7 @@ def attach(optimizer: torch.optim.Optimizer, model: nn.Module) -> torch.optim.Op
         return optimizer
     optimizer.learns_in_memory = True  # type: ignore[attr-defined]
     optimizer.register_step_pre_hook(once)
+    optimizer.register_step_pre_hook(take)
     optimizer.register_step_post_hook(learn)
     zero_grad = optimizer.zero_grad
 

@@ -9,7 +9,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-__all__ = ["accumulate", "is_small", "times", "turned"]
+__all__ = ["accumulate", "most_rows", "times", "turned"]
 
 SMALL = 1 << 15
 """Multiplications up to which calling a library takes longer than a plain loop does."""
@@ -22,9 +22,16 @@ _linear: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.bac
 @njit(nogil=True, cache=True, error_model="numpy")
 def turned(b, out):  # type: ignore[no-untyped-def]
     """Fill out [in, out] with b [out, in]."""
-    for i in range(b.shape[0]):
-        for k in range(b.shape[1]):
-            out[k, i] = b[i, k]
+    rows, columns = b.shape
+    # Gathering what is read and writing in order is the quicker, but not for a few numbers at a time.
+    if rows >= 16:
+        for k in range(columns):
+            for i in range(rows):
+                out[k, i] = b[i, k]
+    else:
+        for i in range(rows):
+            for k in range(columns):
+                out[k, i] = b[i, k]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -53,9 +60,10 @@ def _product(a, b, y):  # type: ignore[no-untyped-def]
     accumulate(a, across, y)
 
 
-def is_small(rows: int, outputs: int, inputs: int) -> bool:
-    """Whether a product is made by the loops here rather than by a library."""
-    return max(rows, 4) * outputs * inputs < SMALL
+def most_rows(outputs: int, inputs: int) -> int:
+    """Return up to how many rows a product is made of by the loops here rather than by a library."""
+    rows = (SMALL - 1) // max(outputs * inputs, 1)
+    return rows if rows >= 4 else -1
 
 
 def times(a: Tensor, b: Tensor) -> Tensor:
@@ -65,7 +73,7 @@ def times(a: Tensor, b: Tensor) -> Tensor:
     """
     if b.ndim > 2:
         return torch.matmul(a, b.mT)
-    if a.ndim == 2 and is_small(len(a), *b.shape) and a.is_contiguous() and b.is_contiguous():
+    if a.ndim == 2 and len(a) <= most_rows(*b.shape) and a.is_contiguous() and b.is_contiguous():
         y = np.empty((len(a), len(b)), np.float32)
         _product(a.detach().numpy(), b.detach().numpy(), y)
         return torch.from_numpy(y)

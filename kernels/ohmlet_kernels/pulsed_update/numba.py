@@ -15,9 +15,10 @@ from ohmlet_kernels.pulsed_update import reference
 from ohmlet_kernels.pulsed_update.cells import SLOTS, Cells, Probe, Trains
 from ohmlet_kernels.pulsed_update.numba_cache import update_loop
 from ohmlet_kernels.pulsed_update.numba_gathered import gathered
+from ohmlet_kernels.pulsed_update.numba_learning import Learning
 from ohmlet_kernels.pulsed_update.numba_loops import slots
 from ohmlet_kernels.pulsed_update.numba_trains import thresholds_of
-from ohmlet_kernels.pulsed_update.numba_transfer import Buffered
+from ohmlet_kernels.pulsed_update.numba_transfer import transfer
 from ohmlet_kernels.pulsed_update.numba_vectors import Rows, Views
 from ohmlet_kernels.threads import PARALLEL_FROM, over_rows
 
@@ -158,6 +159,7 @@ def pulsed_update(cells: Cells, trains: Trains, key: Tensor, purpose: int, ordin
 
 # As attributes of the kernel, so that arrays and algorithms find them wherever this engine is the one chosen.
 pulsed_update.views = Views  # type: ignore[attr-defined]
-pulsed_update.transfer = Buffered  # type: ignore[attr-defined]
+pulsed_update.transfer = transfer  # type: ignore[attr-defined]
 pulsed_update.rows = Rows  # type: ignore[attr-defined]
 pulsed_update.gathered = gathered  # type: ignore[attr-defined]
+pulsed_update.learning = Learning  # type: ignore[attr-defined]

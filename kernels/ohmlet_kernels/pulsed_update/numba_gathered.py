@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import numpy as np
-from numba import njit
+import torch
+from numba import cfunc, njit
 from torch import Tensor
 
-from ohmlet_kernels.pulsed_update.numba_vectors import Rows
+from ohmlet_kernels.addresses import called, counts, doubles, reals
+from ohmlet_kernels.pulsed_update import numba_blocks as at
+from ohmlet_kernels.pulsed_update.numba_blocks import Plan
+from ohmlet_kernels.pulsed_update.numba_blocks import at as address
+from ohmlet_kernels.pulsed_update.numba_vectors import Views
 
 __all__ = ["gathered"]
 
 ZERO = np.float32(0)
+CHI, VECTORS, EVERY, RATES, M, LINES, NUMBERED, PLAN, BLOCK = range(at.HEAD, at.HEAD + 9)
+SIZE = at.HEAD + 9
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -49,13 +59,54 @@ def _taken(chi, size, ordinal, m, lines, ordinals):  # type: ignore[no-untyped-d
         rows += 1
 
 
-def gathered(chi: Tensor, given: Rows, lr: float, step: float, write: bool) -> Rows | None:
-    """Add lr d^T x to chi [out, in]; to `write`, take whole steps from it and return a vector for each row with any, if one has."""
-    held = chi.numpy()
-    rows = _gathered(given.x, given.d, lr, step, held)
-    if not write or not rows:
+@njit(nogil=True, cache=True, error_model="numpy")
+def _written(address):  # type: ignore[no-untyped-def]
+    """Gather the vectors of a block, and write what is due on the way."""
+    b = counts(address, SIZE)
+    samples, ins, outs, rates = b[at.SAMPLES], b[at.COLUMNS], b[at.ROWS], doubles(b[RATES], 2)
+    x, d, chi = reals(b[at.X], (samples, ins)), reals(b[at.D], (samples, outs)), reals(b[CHI], (outs, ins))
+    ordinals, vectors, write = counts(b[at.ORDINALS], samples), counts(b[VECTORS], 1), counts(b[BLOCK], at.STATE)
+    done = 0
+    for after in range(1, samples + 1):
+        due = (vectors[0] + after) % b[EVERY] == 0
+        if not due and after < samples:
+            continue
+        rows = _gathered(x[done:after], d[done:after], rates[0], rates[1], chi)
+        if due and rows > 0:
+            lines = reals(b[LINES], (rows, outs))
+            lines[:] = ZERO
+            _taken(chi, rates[1], ordinals[after - 1], reals(b[M], (rows, ins)), lines, counts(b[NUMBERED], rows))
+            write[at.SAMPLES], write[at.KEY] = rows, b[at.KEY]
+            called(b[PLAN], b[BLOCK])
+        done = after
+    vectors[0] += samples
+    return np.int64(1)
+
+
+@functools.cache
+def _compiled() -> Any:
+    return cfunc("int64(int64)", cache=True)(_written.py_func)
+
+
+def gathered(
+    chi: Tensor, vectors: Tensor, views: Views, samples: int, lr: float, step: float, every: int, pulses: Any, rate: float,
+    granularity: float, path: str,
+) -> Plan | None:  # fmt: skip
+    """Return the update that adds lr d^T x to chi [out, in] and writes whole steps of it every so many vectors; None where it takes more.
+
+    `vectors` int64 [1] counts them; each row with a whole step is a vector of its own, pulsed at `rate` in steps of `granularity`.
+    """
+    outs, ins = chi.shape
+    plain = chi.is_cpu and chi.is_contiguous() and chi.dtype == torch.float32
+    write = views.plan(pulses, outs, rate, granularity, f"{path}/transfer") if plain else None
+    if write is None:
         return None
-    outputs, inputs = held.shape
-    m, lines, ordinals = np.empty((rows, inputs), np.float32), np.zeros((rows, outputs), np.float32), np.empty(rows, np.int64)
-    _taken(held, step, given.ordinals[-1], m, lines, ordinals)
-    return Rows(m, lines, ordinals, given.key, f"{given.path}/transfer")
+    m, lines, ordinals = np.empty((outs, ins), np.float32), np.empty((outs, outs), np.float32), np.empty(outs, np.int64)
+    rates, block = np.array([lr, step]), np.zeros(SIZE, np.int64)
+    write.block[at.X], write.block[at.D], write.block[at.ORDINALS] = (address(each) for each in (m, lines, ordinals))
+    block[:3] = outs, ins, samples
+    block[at.HEAD :] = (
+        chi.data_ptr(), vectors.data_ptr(), every, address(rates), address(m), address(lines), address(ordinals), write.function,
+        write.address,
+    )  # fmt: skip
+    return Plan(_compiled(), block, write, chi, vectors, m, lines, ordinals, rates)

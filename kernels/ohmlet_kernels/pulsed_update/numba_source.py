@@ -7,6 +7,7 @@ import inspect
 import textwrap
 from typing import Any
 
+from ohmlet_kernels.pulsed_update.numba_blocks import STATE
 from ohmlet_kernels.pulsed_update.step import Step
 
 __all__ = ["flat_body", "insert", "loop_source"]
@@ -14,9 +15,13 @@ __all__ = ["flat_body", "insert", "loop_source"]
 LOOP = '''\
 """The update of one device, written by Ohmlet from the device's step; safe to delete."""
 
-import numpy as np
-from numba import njit
+import functools
 
+import numpy as np
+from numba import cfunc, njit
+
+from ohmlet_kernels.addresses import counts, doubles, reals
+from ohmlet_kernels.pulsed_update import numba_blocks as at
 from ohmlet_kernels.pulsed_update import ops_numba as ops
 from ohmlet_kernels.pulsed_update.numba_loops import BLOCK, TILE, count, draw, look, normals, order, tally, uniforms
 from ohmlet_kernels.pulsed_update.numba_together import collect, compare, draw_for, look_at_all, sort, take
@@ -141,6 +146,25 @@ def pulse(
             held = 0
     look_at_all(w, np.int64(1) << 62, looked, look_after, look_at, look_columns, seen)
     return True
+
+
+def planned(address):
+    b = counts(address, {size})
+    rows, columns, samples, looks, numbers = b[at.ROWS], b[at.COLUMNS], b[at.SAMPLES], b[at.LOOKS], doubles(b[at.NUMBERS], 2)
+    pulse(
+        {state}, reals(b[at.PARAMS], {params}), {table_arrays}counts(b[at.COUNTED], (2 if b[at.COUNTED] else 0, rows, columns)),
+        reals(b[at.X], (samples, columns)), reals(b[at.D], (samples, rows)), doubles(b[at.RATES], samples), numbers[0], b[at.DESIRED],
+        b[at.FIXED] != 0, b[at.MANAGED] != 0, b[at.LENGTHS] != 0, numbers[1], counts(b[at.ORDINALS], samples),
+        np.uint64(counts(b[at.KEY], 1)[0]), np.uint64(b[at.FOR_X]), np.uint64(b[at.FOR_D]), counts(b[at.OWN_KEY], 1).view(np.uint64),
+        np.uint64(b[at.PURPOSE]), counts(b[at.AFTER], looks), counts(b[at.AT], looks), b[at.BY_COLUMNS] != 0,
+        reals(b[at.SEEN], (looks, b[at.WIDTH])),
+    )
+    return np.int64(1)
+
+
+@functools.cache
+def plan():
+    return cfunc("int64(int64)", cache=True)(planned)
 '''
 
 DRAW = """\
@@ -227,7 +251,8 @@ def loop_source(step: Step) -> str:
     """Return the source of a module with the loops of this step, for arrays `w, *cell, *hidden, params, *tables`.
 
     `update(first_row, last_row, ...)` applies trains to some rows, one row after the other. `pulse(...)` makes trains of one word and
-    applies them, in one go for all rows of at most TILE columns, one sample after the other; it returns whether it has.
+    applies them, in one go for all rows of at most TILE columns, one sample after the other; it returns whether it has. `plan()` is that
+    for a block (`numba_blocks`).
     """
     lines, results, numbers = flat_body(step)
     arrays = [f"c_{name}" for name in step.cell] + [f"h_{name}" for name in step.hidden]
@@ -253,6 +278,7 @@ def loop_source(step: Step) -> str:
         "scatter": [f"{places[name]}[row, at] = real[{_at(slot[name])}]" for name in changed],
         "scatter_at": [f"flat_{name}[at] = real[{_at(slot[name])}]" for name in changed],
     }
+    first = STATE + len(slot)
     text = LOOP
     for name, made in parts.items():
         text = insert(text, name, made)
@@ -261,6 +287,10 @@ def loop_source(step: Step) -> str:
         arrays="".join(f"all_{name}, " for name in arrays),
         tables="".join(f", p_{name}" for name in step.tables),
         table_arguments="".join(f"p_{name}, " for name in step.tables),
+        size=first + 2 * len(step.tables),
+        state=", ".join(f"reals(b[at.STATE + {each}], (rows, columns))" for each in slot.values()),
+        params=len(step.params),
+        table_arrays="".join(f"reals(b[{first + 2 * each}], b[{first + 2 * each + 1}]), " for each in range(len(step.tables))),
         reals=len(slot),
         draws=max(step.draws, 1),
     )

@@ -7,21 +7,33 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
+from numba import cfunc, njit
 from torch import Tensor
 
+from ohmlet_kernels.addresses import called, counts, doubles, flags, reals
+from ohmlet_kernels.analog_mvm.numba_loops import after as sense
+from ohmlet_kernels.analog_mvm.numba_rows import word
+from ohmlet_kernels.analog_mvm.settings import MVM
 from ohmlet_kernels.noise import constants as c
 from ohmlet_kernels.noise.keys import purpose_word
 from ohmlet_kernels.noise.numba import philox, uniform
-from ohmlet_kernels.pulsed_update.numba_vectors import Rows, Views, alike
+from ohmlet_kernels.pulsed_update import numba_blocks as at
+from ohmlet_kernels.pulsed_update.numba_blocks import Plan
+from ohmlet_kernels.pulsed_update.numba_blocks import at as address
+from ohmlet_kernels.pulsed_update.numba_vectors import Views
 from ohmlet_kernels.pulsed_update.transfer import Rule, Sweep
 
-__all__ = ["Buffered"]
+__all__ = ["transfer"]
 
 MASK, S32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 COLUMN_BITS = np.uint64(c.COLUMN_BITS)
 ZERO = np.float32(0)
-NO_REALS, NO_MARKS = np.zeros((0, 0), np.float32), np.zeros(0, np.bool_)
+(
+    FAST_PLAN, FAST, SLOW_PLAN, SLOW, EVERY, BY_COLUMNS, RANDOM, REGULAR, REGULAR_AT, VECTORS, CURRENT, SWEEPS, IN_SIGNS, OUT_SIGNS,
+    CHOPPER, SIGNED_X, SIGNED_D, AFTER, WHICH, SIGN, SWEEP, FLIPS, NUMBERED, SEEN, LINES, PULSES, BUFFER, MEAN, REFERENCE, FLIPPED,
+    RULE, FORGET, KEEP, PERIOD, READ, PURPOSES, SCALES, AUTO,
+) = range(at.HEAD, at.HEAD + 38)  # fmt: skip
+SIZE = at.HEAD + 38
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -114,87 +126,146 @@ def settled(  # type: ignore[no-untyped-def]
 
 
 @functools.lru_cache(256)
-def _rule(rule: Rule) -> tuple[Any, ...]:
-    """Return a rule's numbers as `settled` takes them."""
-    f = np.float32
-    return (
-        f(rule.gain), f(rule.threshold), f(rule.most), f(rule.momentum), f(1 - rule.momentum), rule.forget, rule.keep, rule.period,
-        f(rule.beta), f(1 - rule.beta), f(rule.cap),
+def _chopper(path: str) -> int:
+    return int(np.uint64(purpose_word(f"{path}/transfer/uniform in chopper")).view(np.int64))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _rates(x, d, averages, tau, factor, rates):  # type: ignore[no-untyped-def]
+    """Fill rates [S] with factor over the running averages [2] of the largest entries of x [S, in] and d [S, out], which move on."""
+    now = averages.astype(np.float64)
+    for i in range(len(rates)):
+        product = 1.0
+        for which in range(2):
+            largest = np.float64(0)
+            vector = x[i] if which == 0 else d[i]
+            for j in range(len(vector)):
+                largest = max(largest, np.float64(abs(vector[j])))
+            if largest > 0:
+                m = now[which]
+                now[which] = largest if m == 0 else (1 - tau) * m + tau * largest
+            product *= now[which]
+        rates[i] = factor / max(product, 1e-300) if product > 0 else 0.0
+    averages[:] = now
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _read_out(seen, ordinals, key, purposes, numbers):  # type: ignore[no-untyped-def]
+    """Turn slices [T, width] into what reading them one by one returns, in place; numbers are the driven input, then those of `after`."""
+    reads, width = seen.shape
+    for t in range(reads):
+        for j in range(width):
+            seen[t, j] = numbers[0] * seen[t, j]
+    keys, scale = np.empty(1, np.int64), np.ones(reads, np.float32)
+    keys[0] = np.int64(key)
+    none, other, bits = np.empty(0, np.float32), np.empty((1, 0, reads, width), np.float32), np.empty((0, 0), np.uint8)
+    clipped = np.empty(0, np.int32)
+    currents = seen.reshape(1, 1, reads, width)
+    sense(0, reads, currents, other, none, scale, keys, ordinals, 1, purposes, numbers[1:], seen, bits, clipped)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _transferred(address):  # type: ignore[no-untyped-def]
+    """Pulse the fast array of a block, make the transfers that are due, and write them."""
+    b = counts(address, SIZE)
+    samples, ins, outs, columns, numbers = b[at.SAMPLES], b[at.COLUMNS], b[at.ROWS], b[BY_COLUMNS] != 0, reals(b[RULE], 8)
+    slices, width = (ins, outs) if columns else (outs, ins)
+    in_signs, out_signs = reals(b[IN_SIGNS], slices), reals(b[OUT_SIGNS], width)
+    after, which = counts(b[AFTER], samples), counts(b[WHICH], samples)
+    sign, sweep, flips = reals(b[SIGN], samples), counts(b[SWEEP], samples), flags(b[FLIPS], samples)
+    fast, slow = counts(b[FAST], at.STATE), counts(b[SLOW], at.STATE)
+    x, d = reals(b[at.X], (samples, ins)), reals(b[at.D], (samples, outs))
+    if b[SCALES] != 0:
+        auto = doubles(b[AUTO], 2)
+        _rates(x, d, reals(b[SCALES], 2), auto[0], auto[1], doubles(fast[at.RATES], samples))
+    reads = swept(
+        x, d, b[EVERY], columns, doubles(b[RANDOM], 1)[0], b[REGULAR],
+        b[REGULAR_AT], counts(b[VECTORS], 1), counts(b[CURRENT], 1), counts(b[SWEEPS], 1), in_signs, out_signs,
+        counts(b[at.ORDINALS], samples), np.uint64(counts(b[at.KEY], 1)[0]), np.uint64(b[CHOPPER]), reals(b[SIGNED_X], (samples, ins)),
+        reals(b[SIGNED_D], (samples, outs)), after, which, sign, sweep, flips, counts(b[NUMBERED], samples),
     )  # fmt: skip
+    fast[at.ORDINALS], fast[at.KEY], fast[at.LOOKS] = b[at.ORDINALS], b[at.KEY], reads
+    called(b[FAST_PLAN], b[FAST])
+    if reads == 0:
+        return np.int64(1)
+    seen = reals(b[SEEN], (reads, width))
+    if b[READ] != 0:
+        key = np.uint64(counts(b[at.KEY], 1)[0])
+        _read_out(seen, counts(b[NUMBERED], reads), key, counts(b[PURPOSES], 2).view(np.uint64), reals(b[READ], 8))
+    shape, referred = (outs, ins) if b[BUFFER] else (0, 0), (outs, ins) if b[MEAN] else (0, 0)
+    if settled(
+        seen, which, sign, sweep, flips, columns, out_signs, reals(b[BUFFER], shape), reals(b[MEAN], referred),
+        reals(b[REFERENCE], referred), flags(b[FLIPPED], slices if b[MEAN] else 0), numbers[0], numbers[1], numbers[2], numbers[3],
+        numbers[4], b[FORGET] != 0, b[KEEP] != 0, b[PERIOD], numbers[5], numbers[6], numbers[7], reals(b[LINES], (reads, slices)),
+        reals(b[PULSES], (reads, width)),
+    ):  # fmt: skip
+        slow[at.SAMPLES], slow[at.KEY] = reads, b[at.KEY]
+        called(b[SLOW_PLAN], b[SLOW])
+    return np.int64(1)
 
 
-@functools.lru_cache(256)
-def _chopper(path: str) -> np.uint64:
-    return np.uint64(purpose_word(f"{path}/transfer/uniform in chopper"))
+@functools.cache
+def _compiled() -> Any:
+    return cfunc("int64(int64)", cache=True)(_transferred.py_func)
 
 
-@functools.lru_cache(256)
-def _paths(path: str) -> tuple[str, str]:
-    return f"{path}/fast", f"{path}/slow"
+def _rule(rule: Rule) -> Any:
+    """Return a rule's real numbers as `settled` takes them."""
+    r = rule
+    return np.array((r.gain, r.threshold, r.most, r.momentum, 1 - r.momentum, r.beta, 1 - r.beta, r.cap), np.float32)
 
 
-class Buffered:
-    """The update of two arrays with a buffer between them, on NumPy's views of its state; these serve as long as they stay in place.
+def _reading(s: MVM | None) -> Any:
+    """Return what drives a line at full scale, and the numbers of `after`."""
+    if s is None:
+        return np.zeros(8, np.float32)
+    one, step = np.float32(1), np.float32(s.in_step)
+    driven = np.clip(np.rint(one / step) * step if step > 0 else one, -np.float32(s.in_bound), np.float32(s.in_bound))
+    return np.array([driven, 0.0, s.out_noise, s.out_step, s.out_bound, s.out_scale, 0.0, 0.0], np.float32)
 
-    State: counters `vectors` and `current` int64 [1]; `buffer` [out, in] or [1, out, in] if there is one; for chopped signs `sweeps`
-    int64 [1], `in_signs` [slices] and `out_signs` [width]; where there are references, `mean` and `reference` [out, in] and `flipped`
-    bool [slices].
+
+def transfer(
+    state: dict[str, Tensor], fast: Views, slow: Views, samples: int, rate: float, granularity: float, pulses: Any, sweep: Sweep,
+    rule: Rule, size: float, step: float, writes: Any, path: str, reading: MVM | None = None, read_path: str = "",
+    auto: tuple[float, float] | None = None,
+) -> Plan | None:  # fmt: skip
+    """Return the update of two arrays with a buffer between them by so many vectors; None where it takes more.
+
+    `granularity` and `pulses` code the gradients, at a `rate`; writes are of n x `size` with the step `step` of the slow array, coded in
+    `writes`. State: counters `vectors` and `current` int64 [1]; `buffer` [out, in] or [1, out, in] if there is one; for chopped signs
+    `sweeps` int64 [1], `in_signs` [slices] and `out_signs` [width]; where there are references, `mean` and `reference` [out, in] and
+    `flipped` bool [slices]; `scales` float32 [2], running averages of the largest inputs and errors, over whose product the rate then is
+    auto[1], their newest value weighing auto[0]. Slices are read as `reading` has it, with noise of a path, or exactly without.
     """
-
-    def __init__(self, state: dict[str, Tensor], slices: int, width: int) -> None:
-        self.places = [each.data_ptr() for each in state.values()]
-        self.room: tuple[Any, ...] | None = None
-        self.usable = all(
-            type(each) is Tensor and each.is_cpu and each.is_contiguous() and not (each.is_floating_point() and each.dtype != torch.float32)
-            for each in state.values()
-        )
-        if not self.usable:
-            return
-        own: dict[str, Any] = {name: (each[0] if each.ndim == 3 else each).numpy() for name, each in state.items()}
-        self.signs = own.get("in_signs", np.ones(slices, np.float32)), own.get("out_signs", np.ones(width, np.float32))
-        self.counters = own["vectors"], own["current"], own.get("sweeps", np.zeros(1, np.int64))
-        self.held = *(own.get(name, NO_REALS) for name in ("buffer", "mean", "reference")), own.get("flipped", NO_MARKS)
-
-    def __reduce__(self) -> Any:
-        """Pickle and copy as nothing: a copy has its memory elsewhere."""
-        return type(None), ()
-
-    def update(
-        self, fast: Views, slow: Views, given: Rows, rate: float, granularity: float, pulses: Any, sweep: Sweep, rule: Rule,
-        size: float, step: float, writes: Any,
-    ) -> bool:  # fmt: skip
-        """Pulse the fast array for given vectors, transfer what is due, and return whether it was done: all of it or nothing.
-
-        `granularity` and `pulses` code the gradients; writes are of n x `size` with the step `step` of the slow array, coded in `writes`.
-        """
-        x, d, ordinals, key, path = given
-        samples = len(x)
-        if not self.usable or not fast.takes(pulses, samples, rate, granularity) or not slow.takes(writes, samples, size, step):
-            return False
-        in_signs, out_signs = self.signs
-        signed_x, signed_d, after, at, times, numbered, sign, flips, seen, lines, counts = self._room(samples, x.shape[1], d.shape[1])
-        reads = swept(
-            x, d, sweep.every, sweep.columns, sweep.random, sweep.regular, sweep.at, *self.counters, in_signs, out_signs, ordinals,
-            key, _chopper(path), signed_x, signed_d, after, at, sign, times, flips, numbered,
-        )  # fmt: skip
-        for_fast, for_slow = _paths(path)
-        if reads < samples:
-            after, at, seen, lines, counts, numbered = (each[:reads] for each in (after, at, seen, lines, counts, numbered))
-        looks = after, at, sweep.columns, seen
-        fast.pulse_rows(Rows(signed_x, signed_d, ordinals, key, for_fast), alike(samples, rate), granularity, looks)
-        state = (*self.held, *_rule(rule))
-        if reads and settled(seen, at, sign, times, flips, sweep.columns, out_signs, *state, lines, counts):  # type: ignore[call-arg]
-            lines, counts = (lines, counts) if sweep.columns else (counts, lines)
-            slow.pulse_rows(Rows(lines, counts, numbered, key, for_slow), alike(reads, size), step)
-        return True
-
-    def _room(self, samples: int, ins: int, outs: int) -> tuple[Any, ...]:
-        """Return arrays for what is made on the way, kept until there are other numbers of samples: all of it is filled each time."""
-        if self.room is None or len(self.room[0]) != samples:
-            slices, width = (len(signs) for signs in self.signs)
-            whole, real = functools.partial(np.empty, dtype=np.int64), functools.partial(np.empty, dtype=np.float32)
-            self.room = (
-                real((samples, ins)), real((samples, outs)), whole(samples), whole(samples), whole(samples), whole(samples), real(samples),
-                np.empty(samples, np.bool_), real((samples, width)), real((samples, slices)), real((samples, width)),
-            )  # fmt: skip
-        return self.room
+    plain = all(each.is_cpu and each.is_contiguous() and each.dtype in (torch.float32, torch.int64, torch.bool) for each in state.values())
+    outs, ins = fast.rows, fast.columns
+    slices, width = (ins, outs) if sweep.columns else (outs, ins)
+    whole, real = functools.partial(np.empty, dtype=np.int64), functools.partial(np.empty, dtype=np.float32)
+    after, which, seen = np.zeros(samples, np.int64), np.zeros(samples, np.int64), real((samples, width))
+    looks = after, which, sweep.columns, seen
+    pulse = fast.plan(pulses, samples, rate, granularity, f"{path}/fast", looks) if plain else None
+    write = slow.plan(writes, samples, size, step, f"{path}/slow")
+    if pulse is None or write is None:
+        return None
+    signed_x, signed_d, numbered, times = real((samples, ins)), real((samples, outs)), whole(samples), whole(samples)
+    sign, flips, lines, numbers = real(samples), np.empty(samples, np.bool_), real((samples, slices)), real((samples, width))
+    signs = np.ones(slices, np.float32), np.ones(width, np.float32), np.zeros(1, np.int64)
+    random, reals_of = np.array([sweep.random]), _rule(rule)
+    own = {name: each.data_ptr() for name, each in state.items()}
+    read, purposes = _reading(reading), np.array([word(read_path, "weight"), word(read_path, "output")])
+    scaled = np.array(auto or (0.0, 0.0))
+    block: Any = np.zeros(SIZE, np.int64)
+    block[:3] = outs, ins, samples
+    pulse.block[at.X], pulse.block[at.D] = address(signed_x), address(signed_d)
+    first, second = (lines, numbers) if sweep.columns else (numbers, lines)
+    write.block[at.X], write.block[at.D], write.block[at.ORDINALS] = address(first), address(second), address(numbered)
+    block[at.HEAD :] = (
+        pulse.function, pulse.address, write.function, write.address, sweep.every, sweep.columns, address(random), sweep.regular, sweep.at,
+        own["vectors"], own["current"], own.get("sweeps", address(signs[2])), own.get("in_signs", address(signs[0])),
+        own.get("out_signs", address(signs[1])), _chopper(path), *map(address, (signed_x, signed_d, after, which, sign, times,
+        flips, numbered, seen, lines, numbers)), own.get("buffer", 0), own.get("mean", 0), own.get("reference", 0), own.get("flipped", 0),
+        address(reals_of), rule.forget, rule.keep, rule.period, 0 if reading is None else address(read), address(purposes),
+        own.get("scales", 0), address(scaled),
+    )  # fmt: skip
+    room = read, purposes, scaled, signed_x, signed_d, numbered, times, sign, flips, lines, numbers, signs, random, reals_of
+    return Plan(_compiled(), block, pulse, write, list(state.values()), room)

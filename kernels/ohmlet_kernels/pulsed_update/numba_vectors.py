@@ -8,17 +8,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
 from ohmlet_kernels.noise import Stream
 from ohmlet_kernels.noise.keys import purpose_word
+from ohmlet_kernels.pulsed_update import numba_blocks as blocks
 from ohmlet_kernels.pulsed_update.cells import SLOTS, Cells, Probe
+from ohmlet_kernels.pulsed_update.numba_blocks import Plan, at
 from ohmlet_kernels.pulsed_update.numba_cache import loops
 from ohmlet_kernels.pulsed_update.numba_loops import TILE
 from ohmlet_kernels.threads import PARALLEL_FROM
 
-__all__ = ["Rows", "Views", "alike"]
+__all__ = ["Rows", "Views"]
 
 NO_REALS = np.zeros((0, 0), np.float32)
 NO_PULSES = np.zeros((0, 0, 0), np.int64)
@@ -33,25 +34,9 @@ def _words(path: str, pulse_type: str) -> tuple[np.uint64, np.uint64, np.uint64]
     return tuple(np.uint64(purpose_word(f"{path}/{each}")) for each in purposes)  # type: ignore[return-value]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _scaled(d, factor, square, out):  # type: ignore[no-untyped-def]
-    finite, by = True, np.float32(factor)
-    for i in range(len(d)):
-        for j in range(d.shape[1]):
-            e = d[i, j] * by
-            out[i, j] = e / square[0, j if square.shape[1] > 1 else 0]
-            finite &= np.isfinite(out[i, j])
-    return finite
-
-
 @functools.lru_cache(1024)
 def _unsigned(key: int) -> np.uint64:
     return np.uint64(key & (2**64 - 1))
-
-
-def _numpy(x: Tensor) -> Any:
-    """Return NumPy's view of a tensor, or of a copy that lies in order."""
-    return (x.detach() if x.requires_grad else x).contiguous().numpy()
 
 
 def alike(count: int, value: float) -> Any:
@@ -71,10 +56,6 @@ class Rows(NamedTuple):
     key: np.uint64
     path: str
 
-    def part(self, first: int, last: int) -> Rows:
-        """Return the vectors from `first` up to `last`."""
-        return self._replace(x=self.x[first:last], d=self.d[first:last], ordinals=self.ordinals[first:last])
-
     @classmethod
     def of(cls, x: Tensor, d: Tensor, noise: Stream) -> Rows | None:
         """Return vectors of tensors, or None where they are no float32 numbers on the CPU, or have no ordinals."""
@@ -83,20 +64,12 @@ class Rows(NamedTuple):
         inputs, errors, ordinals = (each.detach().contiguous().numpy() for each in (x, d, noise.ordinals))
         return cls(inputs, errors, ordinals, _unsigned(int(noise.key.item())), noise.path)
 
-    @classmethod
-    def scaled(cls, x: Tensor, d: Tensor, factor: float, square: Tensor, key: int, first: int) -> Rows | None:
-        """Return the vectors x and factor d / square [1, out or 1] of an update; None where some are not finite."""
-        errors, out = _numpy(d), np.empty(d.shape, np.float32)
-        if not _scaled(errors, factor, square.numpy(), out):
-            return None
-        return cls(_numpy(x), out, np.arange(first, first + len(out)), _unsigned(key), "update")
-
 
 class Views:
     """NumPy's views of the tensors of one array's cells; they serve for as long as these stay in their places."""
 
-    def __init__(self, tensors: list[Tensor], cells: Cells, key: Tensor) -> None:
-        self.places = [each.data_ptr() for each in tensors]
+    def __init__(self, places: list[int], cells: Cells, key: Tensor) -> None:
+        self.places = places
         self.pulses: Any = None
         self.coding: tuple[Any, ...] = ()
         real = (cells.w, *cells.cell, *cells.hidden)
@@ -106,10 +79,11 @@ class Views:
         if not self.usable:
             return
         self.rows, self.columns = cells.w.shape
-        self.loop = loops(cells.step).pulse
+        self.loops = loops(cells.step)
         self.state = (
             *(each.numpy() for each in real), np.array(cells.params, np.float32), *(np.array(each, np.float32) for each in cells.tables)
         )  # fmt: skip
+        self.arrays = len(real)
         self.counted = NO_PULSES if cells.pulses is None else cells.pulses.numpy()
         # A view too, for a loaded state writes another key in its place.
         self.key = key.reshape(1).numpy().view(np.uint64)
@@ -143,7 +117,7 @@ class Views:
         x, d, ordinals, key, path = given
         kind, managed = self.coding
         for_x, for_d, for_cells = _words(path, kind)
-        done: bool = self.loop(
+        done: bool = self.loops.pulse(
             *self.state, self.counted, x, d, rates, granularity, *managed, ordinals, key, for_x, for_d, self.key, for_cells, *looks
         )
         return done
@@ -159,7 +133,22 @@ class Views:
         looks = NOT_LOOKED if probe is None else (probe.after.numpy(), probe.at.numpy(), probe.columns, probe.seen.numpy())
         return self.pulse_rows(given, rates, granularity, looks)
 
-    def pulse_at(self, given: Rows, lr: float, granularity: float, pulses: Any) -> bool:
-        """Pulse vectors at one rate, or do nothing for what needs more; return whether it was done."""
-        samples = len(given.x)
-        return self.takes(pulses, samples, lr, granularity) and self.pulse_rows(given, alike(samples, lr), granularity)
+    def plan(self, pulses: Any, samples: int, rate: float, granularity: float, path: str, looks: Any = NOT_LOOKED) -> Plan | None:
+        """Return what pulses so many vectors at one rate, with noise of a path, and looks; None for what needs more."""
+        if not self.takes(pulses, samples, rate, granularity):
+            return None
+        state, tables = self.state[: self.arrays], self.state[self.arrays + 1 :]
+        block = np.zeros(blocks.STATE + len(state) + 2 * len(tables), np.int64)
+        kind, (desired, fixed, managed, lengths, scale) = self.coding
+        for_x, for_d, for_cells = (int(np.int64(each)) for each in np.array(_words(path, kind)).view(np.int64))
+        after, which, columns, seen = looks
+        rates, numbers = alike(samples, rate), np.array([granularity, scale])
+        block[:3] = self.rows, self.columns, samples
+        block[blocks.RATES : blocks.LOOKS] = (
+            at(rates), for_x, for_d, at(self.key), for_cells, desired, fixed, managed, lengths, at(numbers),
+            at(self.counted) if self.counted.size else 0,
+        )  # fmt: skip
+        params = at(self.state[self.arrays])
+        block[blocks.LOOKS : blocks.STATE] = len(after), at(after), at(which), columns, at(seen), seen.shape[1], params
+        block[blocks.STATE :] = [*map(at, state), *(each for table in tables for each in (at(table), len(table)))]
+        return Plan(self.loops.plan(), block, self, rates, numbers, looks)

@@ -10,7 +10,7 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-from ohmlet.cells import CellArray, DeviceArray
+from ohmlet.cells import CellArray
 from ohmlet.config import part
 from ohmlet.errors import ConfigError
 from ohmlet.interfaces.device import ArraySite, UnitCell
@@ -19,7 +19,8 @@ from ohmlet.interfaces.update_algorithm import UpdateAlgorithm
 from ohmlet.spec import boolean, integer, number, numbers, one_of
 from ohmlet_kernels.noise import Stream
 from ohmlet_kernels.pulsed_update.transfer import Rule, Sweep
-from ohmlet_optimizers.transfers import Pulser, Reads, Slices, compiled, due, period, rows_of, run, snapshots
+from ohmlet_optimizers.planned import Planned
+from ohmlet_optimizers.transfers import Pulser, Reads, Slices, due, period, rows_of, run, snapshots
 
 __all__ = ["Chain", "ChainModule"]
 
@@ -98,7 +99,7 @@ class Chain(UpdateAlgorithm):
         return self.transfer_every_vec or tuple(self.transfer_every * ratio**k for k in range(len(self.between) + 1))
 
 
-class ChainModule(nn.Module, ABC):
+class ChainModule(Planned, ABC):
     """Arrays, how far their transfers have come, and the updates of a chain."""
 
     states: tuple[str, ...] = ("vectors", "current")
@@ -115,7 +116,6 @@ class ChainModule(nn.Module, ABC):
         self.every = spec.every(self.slices)
         steps = [array.granularity for array in self.chain]
         self.granularity = steps[0] if spec.gradient_granularity == "fast" else sum(steps) / len(steps)
-        self.compiled: Any = None
         self.vectors: Tensor
         self.current: Tensor
         self.register_buffer("vectors", torch.zeros(1, dtype=torch.int64, device=site.key.device))
@@ -174,26 +174,20 @@ class ChainModule(nn.Module, ABC):
         pulse(0, len(arrived))
         self.vectors.add_(len(x))
 
-    def at_once(self, given: Any, lr: float) -> bool:
-        """Make the update for vectors in one call of the engine, where it has one for these settings; return whether it was done."""
-        spec, chain = self.spec, self.chain
-        if len(chain) > 2 or spec.n_reads_per_transfer > 1 or spec.random_selection or not all(isinstance(a, DeviceArray) for a in chain):
-            return False
-        views = [array.seen_by_engine() for array in chain if isinstance(array, DeviceArray)]
-        made = compiled(self.compiled, self, self.states, self.slices)
-        if made is not self.compiled:
-            # Modules set attributes slowly.
-            self.compiled = made
-        told = self.rule(lr)
-        if made is None or None in views or told is None:
-            return False
+    def made(self, views: Any, samples: int, lr: float, path: str) -> Any:
+        """Return the engine's plan of an update, or None for settings that it does not know."""
+        spec, chain, site, told = self.spec, self.chain, self.slices.site, self.rule(lr)
+        if len(chain) > 2 or spec.n_reads_per_transfer > 1 or spec.random_selection or told is None or not site.read_by_engine:
+            return None
         rule, size = told
-        sweep = Sweep(period(self.every[0], spec.units_in_mbatch, len(given.x)), self.slices.columns)
-        done: bool = made.update(
-            *views, given, spec.fast_lr * (lr if spec.scale_fast_lr else 1.0), self.granularity, self.pulses, sweep, rule,
-            size, chain[1].granularity, spec.transfer_update,
+        sweep = Sweep(period(self.every[0], spec.units_in_mbatch, samples), self.slices.columns)
+        update: Any = site.kernel("pulsed_update", "cpu")
+        # An engine with views of cells has this, too.
+        return update.transfer(
+            {name: self._buffers[name] for name in self.states}, *views, samples, spec.fast_lr * (lr if spec.scale_fast_lr else 1.0),
+            self.granularity, self.pulses, sweep, rule, size, chain[1].granularity, spec.transfer_update, path,
+            site.reading, f"{path}/{' to '.join(self.arrays)}",
         )  # fmt: skip
-        return done
 
     def rule(self, lr: float) -> tuple[Rule, float] | None:
         """Return what `digital` does between two arrays as an engine's transfer is told, and the learning rate of one pulse; or None."""

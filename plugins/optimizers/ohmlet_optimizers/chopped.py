@@ -11,7 +11,7 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-from ohmlet.cells import CellArray, DeviceArray
+from ohmlet.cells import CellArray
 from ohmlet.config import part
 from ohmlet.errors import ConfigError
 from ohmlet.interfaces.device import ArraySite, Device, UnitCell
@@ -21,7 +21,8 @@ from ohmlet.spec import boolean, number, one_of
 from ohmlet_kernels.noise import Stream
 from ohmlet_kernels.pulsed_update.transfer import Rule, Sweep
 from ohmlet_optimizers.choppers import Chopping, Scales, chop
-from ohmlet_optimizers.transfers import Pulser, Reads, Slices, compiled, due, period, rounds, rows_of, run, snapshots
+from ohmlet_optimizers.planned import Planned
+from ohmlet_optimizers.transfers import Pulser, Reads, Slices, due, period, rounds, rows_of, run, snapshots
 
 __all__ = ["Chopped", "ChoppedModule", "states"]
 
@@ -124,7 +125,7 @@ class Chopped(UpdateAlgorithm):
         )
 
 
-class ChoppedModule(nn.Module, ABC):
+class ChoppedModule(Planned, ABC):
     """Both arrays, the buffer `buffer` [out, in], signs, running scales and counters."""
 
     states: tuple[str, ...] = ("vectors", "current", "sweeps", "in_signs", "out_signs", "buffer")
@@ -148,7 +149,6 @@ class ChoppedModule(nn.Module, ABC):
         for counter in ("vectors", "current", "sweeps"):
             self.register_buffer(counter, torch.zeros(1, dtype=torch.int64, device=device))
         self.register_buffer("buffer", torch.zeros((site.rows, site.columns), device=device))
-        self.compiled: Any = None
         self.register_buffer("in_signs", torch.ones(self.slices.number, device=device))
         self.register_buffer("out_signs", torch.ones(self.slices.width, device=device))
         if spec.auto_scale:
@@ -206,27 +206,27 @@ class ChoppedModule(nn.Module, ABC):
             write(0, len(writes))
         self.vectors.add_(len(x))
 
-    def at_once(self, given: Any, lr: float) -> bool:
-        """Make the update for vectors in one call of the engine, where it has one for these settings; return whether it was done."""
-        spec, fast, slow = self.spec, self.fast, self.slow
+    def made(self, views: Any, samples: int, lr: float, path: str) -> Any:
+        """Return the engine's plan of an update, or None for settings that it does not know."""
+        spec, slow, site, pulses = self.spec, self.slow, self.slices.site, self.pulses
         random, regular, at, across = spec.flips()
-        if across or spec.auto_scale or not isinstance(fast, DeviceArray) or not isinstance(slow, DeviceArray):
-            return False
-        made = compiled(self.compiled, self, self.states, self.slices)
-        if made is not self.compiled:
-            # Modules set attributes slowly.
-            self.compiled = made
-        views = fast.seen_by_engine(), slow.seen_by_engine()
         rate: float = spec.fast_lr * (lr if spec.scale_fast_lr else 1.0)
-        rule = self.rule(self.per_read(rate, None, lr))
-        if made is None or None in views or rule is None:
-            return False
-        sweep = Sweep(spec.period(len(given.x), self.slices.number), self.slices.columns, random, regular, at)
-        done: bool = made.update(
-            *views, given, rate, self.granularity, self.pulses, sweep, rule, spec.step * slow.granularity, slow.granularity,
-            spec.transfer_update,
+        # Rates that follow the gradients are not known before, and neither are trains that grow with them.
+        unknown = spec.auto_scale and (spec.correct_gradient_magnitudes or not (pulses.update_bl_management or pulses.fixed_bl))
+        rule = None if across or unknown or not site.read_by_engine else self.rule(self.per_read(rate, None, lr))
+        if rule is None:
+            return None
+        names, auto = self.states, None
+        if spec.auto_scale:
+            names = (*names, "scales")
+            auto = (1 - spec.auto_momentum) / samples, rate * pulses.desired_bl * self.fast.granularity
+        sweep = Sweep(spec.period(samples, self.slices.number), self.slices.columns, random, regular, at)
+        update: Any = site.kernel("pulsed_update", "cpu")
+        # An engine with views of cells has this, too.
+        return update.transfer(
+            {name: self._buffers[name] for name in names}, *views, samples, rate, self.granularity, pulses, sweep, rule,
+            spec.step * slow.granularity, slow.granularity, spec.transfer_update, path, site.reading, f"{path}/transfer", auto,
         )  # fmt: skip
-        return done
 
     def reads(self, times: list[int], noise: Stream) -> Reads:
         """Return the slices that are read at given times; moves on."""

@@ -17,6 +17,7 @@ from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet.interfaces.update_algorithm import UpdateAlgorithm
 from ohmlet.spec import boolean, integer, number, one_of
 from ohmlet_kernels.noise import Stream
+from ohmlet_optimizers.planned import Planned
 from ohmlet_optimizers.transfers import due, run
 
 __all__ = ["MixedPrecision", "quantised"]
@@ -94,7 +95,7 @@ def quantised(v: Tensor, bins: int, noise: Stream | None) -> Tensor:
     return steps.round().clamp(-half, half) * width
 
 
-class MixedPrecisionModule(nn.Module):
+class MixedPrecisionModule(Planned):
     """One array, the digital matrix `chi` [out, in] and how far transfers have come."""
 
     def __init__(self, spec: MixedPrecision, site: ArraySite, arrays: Mapping[str, nn.Module], pulses: PulsedUpdate) -> None:
@@ -147,29 +148,17 @@ class MixedPrecisionModule(nn.Module):
         self.chi.add_(q_d[done:].mT @ q_x[done:], alpha=lr)
         self.vectors.add_(len(x))
 
-    def at_once(self, given: Any, lr: float) -> bool:
-        """Make the update for vectors in one call of the engine, where it has one for these settings; return whether it was done."""
-        spec, array, samples = self.spec, self.array, len(given.x)
-        chi: Any = self._buffers["chi"]
-        plain = not (spec.n_x_bins or spec.n_d_bins) and spec.transfer_phase == "last" and self.rows == len(chi)
-        if not plain or not isinstance(array, DeviceArray):
-            return False
-        views = array.seen_by_engine()
-        rate = self.step * spec.transfer_lr
-        if views is None or not views.takes(self.pulses, len(chi), rate, array.granularity) or not chi.is_contiguous():
-            return False
-        vectors: Any = self._buffers["vectors"]
-        times = due(vectors.item(), samples, spec.transfer_every * samples)
+    def made(self, views: Any, samples: int, lr: float, path: str) -> Any:
+        """Return the engine's plan of an update, or None for settings that it does not know."""
+        spec, chi, array = self.spec, self.chi, self.array
+        if spec.n_x_bins or spec.n_d_bins or spec.transfer_phase != "last" or self.rows != len(chi):
+            return None
+        assert isinstance(array, DeviceArray)
         # An engine with views of cells has this, too.
-        gathered, done = array.kernel("pulsed_update", "cpu").gathered, 0
-        for after in times if samples in times else [*times, samples]:
-            part = given if after - done == samples else given.part(done, after)
-            writes = gathered(chi, part, lr, self.step, after in times)
-            if writes is not None:
-                views.pulse_at(writes, rate, array.granularity, self.pulses)
-            done = after
-        vectors.add_(samples)
-        return True
+        return array.kernel("pulsed_update", "cpu").gathered(
+            chi, self.vectors, views[0], samples, lr, self.step, spec.transfer_every * samples, self.pulses, self.step * spec.transfer_lr,
+            array.granularity, path,
+        )  # fmt: skip
 
     def transfer(self, noise: Stream) -> None:
         """Write whole steps of the next rows; each row is a vector of its own, numbered after the transfer's."""

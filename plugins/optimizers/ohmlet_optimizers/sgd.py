@@ -8,12 +8,13 @@ from typing import Any
 from attrs import frozen
 from torch import Tensor, nn
 
-from ohmlet.cells import CellArray, DeviceArray
+from ohmlet.cells import CellArray
 from ohmlet.config import part
 from ohmlet.interfaces.device import ArraySite, UnitCell
 from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet.interfaces.update_algorithm import UpdateAlgorithm
 from ohmlet_kernels.noise import Stream
+from ohmlet_optimizers.planned import Planned
 
 __all__ = ["SGD"]
 
@@ -42,7 +43,7 @@ class SGD(UpdateAlgorithm):
         return ("w <- w - lr d x^T, coded in pulses",)
 
 
-class SGDModule(nn.Module):
+class SGDModule(Planned):
     """One array, pulsed with the gradient."""
 
     def __init__(self, arrays: Mapping[str, nn.Module], pulses: PulsedUpdate) -> None:
@@ -53,17 +54,15 @@ class SGDModule(nn.Module):
     @property
     def array(self) -> CellArray:
         """The cells."""
-        return self.arrays._modules["device"]  # type: ignore[return-value]
+        return self._modules["arrays"]._modules["device"]  # type: ignore[return-value, union-attr]
 
     def update(self, x: Tensor, d: Tensor, lr: float, noise: Stream) -> None:
         """Pulse the cells for inputs x [S, in] and errors d [S, out]."""
         self.array.pulse(x, d, lr, self.pulses, noise)
 
-    def at_once(self, given: Any, lr: float) -> bool:
-        """Make the update for vectors in one call of the engine, where it has one for the cells; return whether it was done."""
-        array = self.array
-        views = array.seen_by_engine() if isinstance(array, DeviceArray) else None
-        return views is not None and views.pulse_at(given, lr, array.granularity, self.pulses)
+    def made(self, views: Any, samples: int, lr: float, path: str) -> Any:
+        """Return the engine's plan of an update."""
+        return views[0].plan(self.pulses, samples, lr, self.array.granularity, path)
 
     def weights(self) -> Tensor:
         """Return the weights [out, in] that reads see."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ohmlet.cells import CellArray, DeviceArray, PulsedArray
 from ohmlet.interfaces.device import ArraySite
@@ -16,21 +16,7 @@ from ohmlet_kernels.pulsed_update import Trains
 from ohmlet_kernels.pulsed_update.cells import Probe
 from ohmlet_kernels.pulsed_update.trains import trains
 
-__all__ = ["Pulser", "Reads", "Slices", "compiled", "due", "period", "rows_of", "run", "snapshots"]
-
-
-def compiled(kept: Any, module: nn.Module, names: tuple[str, ...], slices: Slices) -> Any:
-    """Return the engine's compiled transfer on the named buffers of a module, the one that was kept if these are where they were.
-
-    None where the engine has none, or the tile's read-out is not exact.
-    """
-    own: Any = module._buffers
-    if kept is not None and kept.places == [own[name].data_ptr() for name in names]:
-        return kept
-    if not slices.site.exact or not own[names[0]].is_cpu:
-        return None
-    made = getattr(slices.site.kernel("pulsed_update", "cpu"), "transfer", None)
-    return None if made is None else made({name: own[name] for name in names}, slices.number, slices.width)
+__all__ = ["Pulser", "Reads", "Slices", "due", "period", "rows_of", "run", "snapshots"]
 
 
 def rows_of(module: Any, x: Tensor, d: Tensor, noise: Stream) -> Any:

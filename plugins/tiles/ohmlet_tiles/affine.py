@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,10 +11,11 @@ from torch import Tensor
 
 from ohmlet.errors import ConfigError
 from ohmlet.interfaces.tile import Errors, Pending, Site
-from ohmlet_tiles.input_range import AbsMax
+from ohmlet_kernels.analog_mvm import MVM
+from ohmlet_tiles.input_range import AbsMax, Unscaled
 from ohmlet_tiles.pass_module import PassModule
 
-__all__ = ["Affine", "engine_rows", "whole_pass"]
+__all__ = ["Affine", "engine_learning", "whole_pass", "whole_read"]
 
 
 def whole_pass(module: PassModule, site: Site) -> Any:
@@ -25,13 +27,27 @@ def whole_pass(module: PassModule, site: Site) -> Any:
         rows = getattr(site.kernel("analog_mvm", "cpu"), "rows", None)
     except ConfigError:
         return None
-    return rows(module.numbers, scaling.limit) if rows is not None and rows.fits(module.numbers) else None
+    if rows is None or not rows.fits(module.numbers):
+        return None
+    return rows(module.numbers, scaling.limit, site.out_features, site.in_features)
 
 
-def engine_rows(site: Site) -> Any:
-    """Return what the engine makes vectors of updates of, or None where it has no updates in one call."""
+def whole_read(module: PassModule | None, site: Site) -> MVM | None:
+    """Return the settings of a read-out of lines at full scale if the engine's transfers can do all of it by themselves."""
+    if module is None or type(module.settings.input_range) is not Unscaled or module.coded is not None or module.settings.varies:
+        return None
     try:
-        return getattr(site.kernel("pulsed_update", "cpu"), "rows", None)
+        rows = getattr(site.kernel("analog_mvm", "cpu"), "rows", None)
+    except ConfigError:
+        return None
+    numbers = module.numbers
+    return numbers if rows is not None and module.readout is None and not numbers.bound_management and rows.fits(numbers) else None
+
+
+def engine_learning(site: Site) -> Any:
+    """Return what the engine makes an optimizer's step of, or None where it has no updates in one call."""
+    try:
+        return getattr(site.kernel("pulsed_update", "cpu"), "learning", None)
     except ConfigError:
         return None
 
@@ -45,35 +61,91 @@ def _behind(path: str) -> str:
     return f"{path}/backward"
 
 
-class Affine(torch.autograd.Function):
+class _Step(torch.autograd.Function):
     """y = b + s (w x) [S, out] of x [S, in], s [out or 1, 1]; backward reads the crossbar transposed and leaves errors behind."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, anchor: Tensor, bias: Tensor | None, held: tuple[Any, Tensor, Tensor], address: Any) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, anchor: Tensor, bias: Tensor | None, held: tuple[dict[str, Any], Tensor, Tensor], address: Any
+    ) -> Tensor:
         """Return y and keep what backward needs; `held` are the crossbar, s and w, `address` key, first ordinal and path of the noise."""
         y: Tensor
-        crossbar, scale, w = held
+        own, scale, w = held
+        key, first, path = address
         # The weights as they were, for a step may come between.
-        y, kept = crossbar.whole_forward.forward(x, w, scale, bias, *address, ctx.needs_input_grad[0])
-        # Not by attribute, which modules set slowly.
-        order = crossbar.__dict__["calls"] = crossbar.calls + 1
+        y, kept = own["whole_forward"].forward(x, w, scale, bias, key, first, path, x.requires_grad)
+        order = own["calls"] = own["calls"] + 1
         ctx.save_for_backward(x)
-        ctx.address = crossbar, scale, kept, *address, order
+        ctx.rest = own, scale, scale._version, kept, address, order
         return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         """Return the gradients of x, the anchor and the bias."""
-        (x,), (crossbar, scale, kept, key, first, path, order) = ctx.saved_tensors, ctx.address
-        g, pending, (for_x, learns, for_bias, *_) = grads[0], crossbar.pending, ctx.needs_input_grad
+        (x,), (own, scale, version, kept, (key, first, path), order) = ctx.saved_tensors, ctx.rest
+        g, (for_x, learns, for_bias, _, _) = grads[0], ctx.needs_input_grad
+        if scale._version != version:
+            raise RuntimeError(
+                "the scales of a layer that learns in memory were modified by an inplace operation, such as set_weights, between its "
+                "forward and its backward pass; run the forward pass again"
+            )
         gradient = None
-        if for_x and crossbar.whole_backward is not None:
-            gradient, d, finite = crossbar.whole_backward.backward(g, kept, scale, key, first, _behind(path))
-            mark = UNIT if finite else pending.mark(d)
+        if for_x and own["whole_backward"] is not None:
+            gradient, d, finite = own["whole_backward"].backward(g, kept, scale, key, first, _behind(path))
         else:
-            d = g * scale.mT
-            mark = pending.mark(d)
+            d, finite = own["whole_forward"].errors(g, scale)
             gradient = d @ torch.from_numpy(kept) if for_x else None
+        pending, mark = own["pending"], None
         if learns:  # not where requires_grad_(False) has frozen the layer
-            pending.append(Errors(order, x.detach(), d))
-        return gradient, mark if learns else None, g.sum(0) if for_bias else None, None, None
+            pending.append(Errors(order, x.detach() if for_x else x, d))
+            mark = UNIT if finite else pending.mark(d)
+        return gradient, mark, g.sum(0) if for_bias else None, None, None
+
+
+_whole_apply: Any = _Step.apply
+# A third of the time of `apply` goes into preparations for functorch, which end here where it does nothing.
+_apply: Any = getattr(super(torch.autograd.Function, _Step), "apply", _whole_apply)
+_transforming: Any = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+
+
+class Affine:
+    """A layer of one crossbar in one step of autograd, bound to a scale [out or 1, 1] and a bias [out] of float32 on the CPU, in order.
+
+    `affine(x, scale, bias, address)` is b + s (w x) [S, out] in training for float32 x [S, in] with gradients enabled, or None where
+    something is not what it was when this was made, or is none of the engine's; `address(S)` numbers the samples, called when that is sure.
+    """
+
+    def __init__(self, crossbar: Any, scale: Tensor, bias: Tensor | None) -> None:
+        # Not by attribute, which modules look up in three places and set slowly.
+        self.own, self.scale, self.bias = crossbar.__dict__, scale, bias
+        front, back = crossbar.forward_pass, crossbar.backward_pass or crossbar.forward_pass
+        self.passes = front.__dict__, front.variation, back.__dict__, back.variation
+        (algorithm,) = crossbar.algorithms
+        self.read = algorithm.weights
+        self.w: Tensor | None = None
+
+    def __reduce__(self) -> Any:
+        """Pickle and copy as nothing: a copied crossbar is bound anew."""
+        return type(None), ()
+
+    def __call__(self, x: Tensor, scale: Tensor, bias: Tensor | None, address: Callable[[int], tuple[int, int, str]]) -> Tensor | None:
+        """Return the outputs, or None."""
+        own, (front, of_front, back, of_back) = self.own, self.passes
+        if scale is not self.scale or bias is not self.bias or not own["training"]:
+            return None
+        if front["variation"] is not of_front or back["variation"] is not of_back:
+            return None
+        w = self.read()
+        if w is not self.w:
+            # Compiled code takes it by its address.
+            if not (w.dtype is torch.float32 and w.is_cpu and w.is_contiguous()):
+                return None
+            self.w = w
+        (samples, inputs), size = x.shape, w.shape
+        # What a parameter holds can be replaced in it, as `bias.data = ...` does.
+        fits = bias is None or (bias.dtype is torch.float32 and bias.numel() == size[0] and bias.is_contiguous())
+        if not fits or inputs != size[1]:
+            return None
+        apply = _whole_apply if _transforming() else _apply
+        y: Tensor = apply(x, own["pending"].anchor, bias, (own, scale, w), address(samples))
+        return y

@@ -23,11 +23,13 @@ class NumbaEngine(Engine):
         from ohmlet_kernels.crossbar_solve.numba import crossbar_solve
         from ohmlet_kernels.mapped_mvm.numba import mapped_mvm
         from ohmlet_kernels.pulsed_update.numba import pulse_bits, pulsed_update
+        from ohmlet_kernels.time_coded_mvm.reference import time_coded_mvm
 
         return {
             "analog_mvm": analog_mvm,
             "crossbar_solve": crossbar_solve,
             "mapped_mvm": mapped_mvm,
+            "time_coded_mvm": time_coded_mvm,
             "pulse_bits": pulse_bits,
             "pulsed_update": pulsed_update,
         }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -17,12 +18,13 @@ from ohmlet.interfaces.drift_compensation import DriftCompensation
 from ohmlet.interfaces.noise_model import NoiseModel
 from ohmlet.interfaces.pulses import PulsedUpdate
 from ohmlet.interfaces.tile import Errors, Pending, ProgrammableTile, Site
-from ohmlet.interfaces.update_algorithm import UpdateAlgorithm
+from ohmlet.interfaces.update_algorithm import UpdateAlgorithm, operand
 from ohmlet_kernels.analog_mvm import Variation
 from ohmlet_kernels.noise import Stream
 from ohmlet_kernels.noise import key as stream_key
-from ohmlet_tiles.affine import Affine, engine_rows, whole_pass
+from ohmlet_tiles.affine import Affine, engine_learning, whole_pass, whole_read
 from ohmlet_tiles.analog_pass import AnalogPass
+from ohmlet_tiles.array_passes import ArrayPasses, array_io, array_modules, check_array_io
 from ohmlet_tiles.composed import Composed, check_ranges
 from ohmlet_tiles.input_range import check_unreached
 from ohmlet_tiles.pass_equations import pass_equations
@@ -49,6 +51,9 @@ class InMemory(ProgrammableTile):
     forward: AnalogPass = part(AnalogPass, "the matrix-vector product", {})
     backward: AnalogPass | None = part(AnalogPass | None, "the transposed product that errors take; exact if left out", None)
     read: AnalogPass | None = part(AnalogPass | None, "the read-out that transfers and refreshes go by; exact if left out", None)
+    io: Mapping[str, ArrayPasses] | None = array_io(
+        "for arrays that the algorithm reads one by one: their own `forward`, `backward`, `read`, by name"
+    )
     conductance_converter: ConductanceConverter = part(ConductanceConverter, "weights to conductances", "single_pair")
     noise_model: NoiseModel | None = part(NoiseModel | None, "drift and read noise after training", None)
     drift_compensation: DriftCompensation = part(DriftCompensation, "digital undoing of drift", "none")
@@ -66,6 +71,8 @@ class InMemory(ProgrammableTile):
                 f"tile.read has no effect: {type(self.update_algorithm).__name__} reads no single columns or rows, nor do its devices; "
                 "leave it out"
             )
+        if self.io is not None:
+            check_array_io(self.io, self.update_algorithm, self.read)
 
     def build(self, site: Site) -> nn.Module:
         """Return the module of one crossbar."""
@@ -76,6 +83,8 @@ class InMemory(ProgrammableTile):
         lines = list(pass_equations(self.forward))
         if self.backward is not None:
             lines += [f"errors: {line}" for line in pass_equations(self.backward)]
+        for name, passes in (self.io or {}).items():
+            lines += [f"{name}, {which}: {line}" for which, own in passes.given().items() for line in pass_equations(own)]
         if self.update_algorithm.pulsed:
             lines += [f"update: {line}" for line in self.update.equations()]
         return tuple(lines)
@@ -90,6 +99,9 @@ class InMemoryCrossbar(nn.Module):
         self.forward_pass = PassModule(tile.forward, site, "forward", tile.conductance_converter)
         self.backward_pass = PassModule(tile.backward, site, "backward", tile.conductance_converter) if tile.backward is not None else None
         self.read_pass = PassModule(tile.read, site, "read", tile.conductance_converter) if tile.read is not None else None
+        shapes = tile.update_algorithm.shapes(site.out_features, site.in_features)
+        self.io = array_modules(tile.io or {}, shapes, site, tile.conductance_converter)
+        """Passes of single arrays where they are not the crossbar's."""
         self.algorithms = nn.ModuleList(self._algorithm(tile, site, key) for key in site.keys)
         # In tuples, so that they are not modules of this one too.
         self.aging: dict[int, tuple[Any, ...]] = {}
@@ -102,26 +114,45 @@ class InMemoryCrossbar(nn.Module):
             check_ranges(type(tile.update_algorithm).__name__, self.forward_pass, self.backward_pass)
         self.pending = Pending()
         self.calls = 0
-        self.rows = engine_rows(site)
+        self.learning = engine_learning(site)
         self.whole_forward = whole_pass(self.forward_pass, site) if len(self.algorithms) == 1 else None
         self.whole_backward = whole_pass(self.backward_pass, site) if self.backward_pass is not None else None
 
     def _algorithm(self, tile: InMemory, site: Site, key: Tensor) -> nn.Module:
-        base = ArraySite(site.out_features, site.in_features, key, site.kernel, self.read_out, tile.read is None)
+        own_reads = {name: functools.partial(self.read_array, name) for name, passes in (tile.io or {}).items() if passes.read is not None}
+        reading = whole_read(self.read_pass, site)
+        base = ArraySite(
+            site.out_features, site.in_features, key, site.kernel, self.read_out, tile.read is None, own_reads or None, reading
+        )
         shapes = tile.update_algorithm.shapes(site.out_features, site.in_features)
         arrays = {}
         for name, cell in tile.update_algorithm.arrays().items():
             rows, columns = shapes[name]
             own = base._replace(rows=rows, columns=columns, key=key.new_tensor(stream_key(int(key), "array", name)))
+            if name in own_reads:
+                own = own._replace(read=own_reads[name], exact=False)
             arrays[name] = site.cells(cell, own)
         return tile.update_algorithm.build(base, arrays, tile.update)
 
     def read_out(self, w: Tensor, x: Tensor, noise: Stream) -> Tensor:
         """Return w x [S, out] of weights [out, in] and inputs x [S, in] as the tile's `read` has it."""
-        if self.read_pass is None:
+        return self._read(self.read_pass, w, x, noise)
+
+    def read_array(self, name: str, w: Tensor, x: Tensor, noise: Stream) -> Tensor:
+        """Return what `read_out` does as an array's own `read` has it."""
+        return self._read(self.pass_of(name, "read"), w, x, noise)
+
+    def _read(self, by: PassModule | None, w: Tensor, x: Tensor, noise: Stream) -> Tensor:
+        if by is None:
             return x.to(w.dtype) @ w.mT
-        y: Tensor = self.read_pass(x.to(w.dtype)[:, None], w, noise)
+        y: Tensor = by(x.to(w.dtype)[:, None], w, noise)
         return y[:, 0]
+
+    def pass_of(self, name: str, which: str) -> PassModule | None:
+        """Return an array's pass `forward`, `backward` or `read`: its own, or the crossbar's; None for one that is exact."""
+        own = f"{name}_{which}"
+        made: PassModule | None = self.io[own] if own in self.io else getattr(self, f"{which}_pass")  # type: ignore[assignment]
+        return made
 
     def full_scale(self) -> Tensor | float:
         """Return the input that is full scale, which read-outs of known inputs drive."""
@@ -160,17 +191,11 @@ class InMemoryCrossbar(nn.Module):
             for cells in self.aging.get(index, ()):
                 cells.age(own)
 
-    def learn(self, pair: Errors, factor: float, square: Tensor, lr: float, key: int, first: int) -> bool:
-        """Do for one pair x [S, in] and d [S, out] what `update` does with factor d / square; return whether it was done.
-
-        For what the engine does not know in one call, and for errors that are not finite, it is not, and nothing is changed.
-        """
+    def plan(self, samples: int, lr: float) -> Any:
+        """Return what the engine makes of `update` for so many vectors in one call, or None where it takes several."""
         algorithm: Any = next(iter(self._modules["algorithms"]._modules.values()))  # type: ignore[union-attr]
-        at_once = getattr(algorithm, "at_once", None)
-        if at_once is None or self.rows is None or self.aging or lr == 0:
-            return False
-        given = self.rows.scaled(*pair[1:], factor, square, key, first)
-        return given is not None and bool(at_once(given, lr))
+        plan = getattr(algorithm, "plan", None)
+        return None if plan is None or self.learning is None or self.aging or lr == 0 else plan(samples, lr)
 
     def _grouped(self, value: Tensor) -> Tensor:
         return value if len(self.algorithms) > 1 else value[None]
@@ -206,30 +231,23 @@ class InMemoryCrossbar(nn.Module):
         anchor = self.pending.anchor if training else self.pending.anchor.detach()
         arrays = []
         for name in self.tile.update_algorithm.operands:
-            parts: list[Tensor] = [algorithm.arrays[name].weights() for algorithm in self.algorithms]  # type: ignore[index, union-attr]
+            parts = [operand(algorithm, name) for algorithm in self.algorithms]
             arrays.append(torch.stack(parts) if len(parts) > 1 else parts[0])
         y: Tensor = Composed.apply(x, anchor, self, noise, self.calls, *arrays)  # type: ignore[no-untyped-call]
         return y
 
-    def affine(self, x: Tensor, scale: Tensor, bias: Tensor | None) -> Callable[[int, int, str], Tensor] | None:
-        """Return what computes b + s (w x) [S, out] in training as `mvm` and the layer would, or None where it would take both.
+    def affine(self, scale: Tensor, bias: Tensor | None) -> Affine | None:
+        """Return what computes b + s (w x) in training as `mvm` and the layer would, in one step of autograd; None where that takes both.
 
-        It takes the key of the noise, the ordinal of the first sample and the path.
-
-        Inputs x [S, in] are float32 on the CPU with gradients enabled, scale s is [out or 1, 1]. One step of autograd instead of ten.
+        The scale s is [out or 1, 1]; the bias b is [out], float32 on the CPU.
         """
-        # Not by attribute, which modules look up in three places.
-        front: Any = self._modules["forward_pass"]
-        back: Any = self._modules.get("backward_pass")
+        front, back = self.forward_pass, self.backward_pass
         if self.composed or self.whole_forward is None or (self.whole_backward is None and back is not None):
             return None
         if front.variation != ALIKE or (back is not None and back.variation != ALIKE):
             return None
-        w = self.weights()
-        if not (self.training and w.dtype == scale.dtype == torch.float32 and w.is_cpu and w.is_contiguous()):
-            return None
-        anchor, held = self.pending.anchor, (self, scale, w)
-        return lambda key, first, path: Affine.apply(x, anchor, bias, held, (key, first, path))  # type: ignore[no-untyped-call]
+        in_order = scale.is_contiguous() and (bias is None or bias.is_contiguous())
+        return Affine(self, scale, bias) if in_order and scale.is_cpu and scale.dtype == torch.float32 else None
 
 
 class _Errors(torch.autograd.Function):

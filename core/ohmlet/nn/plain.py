@@ -1,0 +1,27 @@
+"""Whether a call is a plain one, whose many steps may be taken as one: nothing but numbers, and nobody who watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["hooked", "plain"]
+
+_hooked_everywhere: Callable[[], bool] = nn.modules.module._has_any_global_hook
+
+
+def plain(x: Tensor) -> bool:
+    """Whether a tensor is nothing but float32 numbers on the CPU."""
+    return type(x) in (Tensor, nn.Parameter) and x.dtype is torch.float32 and x.is_cpu
+
+
+def hooked(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether somebody wants to know of the calls of two modules with these attributes, their `__dict__`."""
+    return bool(
+        one["_forward_hooks"] or one["_forward_pre_hooks"] or one["_backward_hooks"] or one["_backward_pre_hooks"]
+        or other["_forward_hooks"] or other["_forward_pre_hooks"] or other["_backward_hooks"] or other["_backward_pre_hooks"]
+        or _hooked_everywhere()
+    )  # fmt: skip

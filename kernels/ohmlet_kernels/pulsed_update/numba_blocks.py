@@ -1,0 +1,50 @@
+"""Updates that are bound to the memory they work on: compiled code that a block of integers tells everything, called with its address.
+
+A block is int64: sizes, addresses and what else is an integer; real numbers lie in arrays of their own. All blocks begin alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from ohmlet_kernels.addresses import called
+
+__all__ = ["HEAD", "Plan", "at"]
+
+ROWS, COLUMNS, SAMPLES, X, D, ORDINALS, KEY = range(7)
+HEAD = 7
+"""Outputs, inputs and vectors; addresses of float32 [S, in], float32 [S, out], int64 [S], and of the key of the noise."""
+
+RATES, FOR_X, FOR_D, OWN_KEY, PURPOSE, DESIRED, FIXED, MANAGED, LENGTHS, NUMBERS, COUNTED = range(HEAD, HEAD + 11)
+LOOKS, AFTER, AT, BY_COLUMNS, SEEN, WIDTH, PARAMS, STATE = range(HEAD + 11, HEAD + 19)
+"""Of `pulse`, whose arguments they are; from STATE on its weights, cell arrays and hidden states, then its tables with their lengths."""
+
+
+def at(array: Any) -> int:
+    """Return the address of a NumPy array."""
+    return int(array.__array_interface__["data"][0])
+
+
+@njit(nogil=True, cache=True)
+def _run(function, block):  # type: ignore[no-untyped-def]
+    return called(function, block)
+
+
+class Plan:
+    """An update of so many vectors that takes nothing but these: a compiled function and its block, with what must live as long."""
+
+    def __init__(self, compiled: Any, block: Any, *kept: Any) -> None:
+        self.function, self.block, self.address, self.kept = int(compiled.address), block, at(block), (compiled, *kept)
+
+    def __reduce__(self) -> Any:
+        """Pickle and copy as nothing: a copy has its memory elsewhere."""
+        return type(None), ()
+
+    def __call__(self, x: Any, d: Any, ordinals: Any, key: np.uint64) -> None:
+        """Make the update for vectors x float32 [S, in] and d float32 [S, out] in order, with ordinals int64 [S]."""
+        held = np.array([key], np.uint64)
+        self.block[X:HEAD] = at(x), at(d), at(ordinals), at(held)
+        _run(self.function, self.address)
