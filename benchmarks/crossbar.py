@@ -15,8 +15,9 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,26 +73,29 @@ def peer() -> Iterator[Call | None]:
         sent.close()
 
 
-def least(call: Callable[[], object], repeats: int) -> Times:
-    """Return the least wall time and the least processor time of all threads, in ms."""
-    call()
+def least(calls: Sequence[Callable[[], object]], repeats: int) -> list[Times]:
+    """Return the least wall time and the least processor time of all threads, in ms, of calls that take turns."""
+    for call in calls:
+        call()
     times = []
     for _ in range(repeats):
-        start, begun = time.perf_counter(), time.process_time()
-        call()
-        times.append((1e3 * (time.perf_counter() - start), 1e3 * (time.process_time() - begun)))
-    wall, processor = (min(each) for each in zip(*times, strict=True))
-    return wall, processor
+        turn = []
+        for call in calls:
+            start, begun = time.perf_counter(), time.process_time()
+            call()
+            turn.append((1e3 * (time.perf_counter() - start), 1e3 * (time.process_time() - begun)))
+        times.append(turn)
+    return [(min(wall for wall, _ in each), min(processor for _, processor in each)) for each in zip(*times, strict=True)]
 
 
 def measured(n: int, kernel: str, other: Call | None) -> dict[str, Any]:
     """Return the times of one size, and how far the peers' outputs lie from ours."""
     g, v = job(n)
-    volts = inputs(n)
     row: dict[str, Any] = {"n": n}
-    row["ms"], row["processor_ms"] = least(lambda: crossbar_solve(g, v, TWO_OHM, kernel=kernel), REPEATS[n])
-    row["batch_ms"], row["batch_processor_ms"] = least(lambda: crossbar_solve(g, volts, TWO_OHM, kernel=kernel), 3)
+    one, batch = (partial(crossbar_solve, g, volts, TWO_OHM, kernel=kernel) for volts in (v, inputs(n)))
+    (row["ms"], row["processor_ms"]), (row["batch_ms"], row["batch_processor_ms"]) = least((one, batch), REPEATS[n])
     row["batch_ratio"] = row["batch_ms"] / row["ms"]
+    row["batch_processor_ratio"] = row["batch_processor_ms"] / row["processor_ms"]
     exact = crossbar_solve(g, v, TWO_OHM, kernel=kernel, rtol=1e-12).output[0]
     found = crossbar_solve(g, v, TWO_OHM, kernel=kernel)
     row["error"], row["error_bound"] = float((found.output[0] - exact).norm() / exact.norm()), float(found.error_bound)
@@ -112,7 +116,7 @@ def metal_oxide(kernel: str) -> dict[str, float]:
     third = 6596 * g.square() + 1.2 * g
     v = 0.4 * torch.rand((1, 128), generator=generator, dtype=torch.float64)
     wires = Wires(r_word=20.0, r_bit=20.0, r_source=10.0, r_sense=10.0, drive="double")
-    wall, processor = least(lambda: crossbar_solve(g, v, wires, iv=Cubic(third), kernel=kernel), 10)
+    ((wall, processor),) = least((partial(crossbar_solve, g, v, wires, iv=Cubic(third), kernel=kernel),), 10)
     found = crossbar_solve(g, v, wires, iv=Cubic(third), kernel=kernel)
     return {"ms": wall, "processor_ms": processor, "newton_steps": int(found.iterations), "error_bound": float(found.error_bound)}
 

@@ -35,9 +35,9 @@ CHEN = {
         (100, 50, 10, 30, 23.893338, 43.493606, 63.093016),
     ),
 }
-"""A resistance set and output currents in uA of an independent nodal solver (crossbar model of Chen, TED 2013), printed digits."""
+"""T1: a resistance set and output currents in uA of an independent nodal solver (crossbar model of Chen, TED 2013), printed digits."""
 JOB = {64: (0.01608013, 0.210), 128: (0.04433563, 0.490), 256: (0.07025574, 0.774), 512: (0.08959837, 0.925)}
-"""Sum of outputs in A and mean drop of badcrossbar's solution of `job`."""
+"""T3: sum of outputs in A and mean drop of badcrossbar's solution of `job`."""
 
 
 def job(n: int) -> tuple[Tensor, Tensor]:
@@ -85,6 +85,17 @@ def test_published_outputs_of_all_source_modes(mode: tuple[str, str], kernel: st
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
+def test_badcrossbars_own_example(kernel: str) -> None:
+    """T2: the currents of its README at 0.5 ohm, and that of the first row's fourth device with the third of four inputs."""
+    resistance = torch.tensor([[345, 903, 755, 257, 646], [652, 401, 508, 166, 454], [442, 874, 190, 244, 635]], dtype=torch.float64)
+    inputs = torch.tensor([[1.5, 2.3, 1.7], [4.1, 4.5, 4.0], [2.6, 1.1, 3.3], [2.1, 0.8, 1.1]], dtype=torch.float64)
+    found = crossbar_solve(1 / resistance, inputs, wires_of((0.5,) * 4), kernel=kernel)
+    published = [0.01158503, 0.00919064, 0.01511568, 0.02583321, 0.00981179]
+    assert found.output[0].tolist() == pytest.approx(published, abs=1e-8, rel=0)
+    assert float(found.cell_current[2, 0, 3]) == pytest.approx(0.009856197822795886, abs=1e-8, rel=0)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_badcrossbars_job(kernel: str) -> None:
     for n in (64, 128, 256) if kernel == "numba" else (64, 128):
         g, v = job(n)
@@ -118,6 +129,8 @@ def test_badcrossbars_largest_job_and_its_proven_error() -> None:
         (1, 1, (40.0, 20.0, 10.0, 30.0)),
         (6, 5, (0.0, 300.0, 100.0, 0.0)),
         (6, 5, (300.0, 0.0, 0.0, 100.0)),
+        (6, 5, (0.0, 3e4, 0.0, 100.0)),
+        (6, 5, (3e4, 0.0, 100.0, 0.0)),
         (4, 6, (0.0, 0.0, 0.0, 0.0)),
         (4, 3, (500.0, 500.0, 0.0, 0.0)),
         (3, 9, (0.0, 0.0, 300.0, 400.0)),
@@ -183,7 +196,7 @@ def test_without_wires_it_is_the_product(kernel: str) -> None:
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("load", [1.0, 30.0, 1000.0, 1e5])
 def test_heavy_wires_converge(load: float, kernel: str) -> None:
-    """The wires' share r g n^2 at which fixed-point solvers need a step of 1e-3 and less, and further."""
+    """T17: the wires' share r g n^2 at which fixed-point solvers need a step of 1e-3 and less, and further."""
     n = 14
     generator = torch.Generator().manual_seed(5)
     g = 1e-4 * (0.5 + torch.rand((n, n), generator=generator, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Gradients of crossbars with resistive wires: implicit differentiation against finite differences and closed forms."""
+"""T16, gradients of crossbars with resistive wires: implicit differentiation against finite differences and closed forms."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["FAST", "bit_lines", "factor", "miss", "word_lines"]
+__all__ = ["FAST", "bit_lines", "factor", "miss", "step", "word_lines"]
 
 FAST = {"contract", "reassoc", "nsz"}
 """Sums may be reordered; infinities and NaN keep their meaning."""
@@ -25,7 +25,7 @@ STRIP = 64
 
 
 @njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _step(g, beyond, segment):  # type: ignore[no-untyped-def]
+def step(g, beyond, segment):  # type: ignore[no-untyped-def]
     """Return q and a of a cell, and the conductance at the other end of its segment; `beyond` is infinite where a source holds it."""
     y = g + beyond
     if y <= 0.0:
@@ -46,12 +46,12 @@ def factor(g, r, drive, sense, qw, aw, qb, ab):  # type: ignore[no-untyped-def]
     for i in range(rows):
         beyond = 1.0 / r[0] if drive else 0.0
         for k in range(columns - 1, -1, -1):
-            qw[i, k], aw[i, k], beyond = _step(g[i, k], beyond, r[1] if k > 0 else r[0])
+            qw[i, k], aw[i, k], beyond = step(g[i, k], beyond, r[1] if k > 0 else r[0])
     far, total = np.full(columns, 1.0 / r[2] if sense else 0.0), np.zeros(columns)
     for i in range(rows):
         segment = r[3] if i < rows - 1 else r[2]
         for k in range(columns):
-            qb[i, k], ab[i, k], far[k] = _step(g[i, k], far[k], segment)
+            qb[i, k], ab[i, k], far[k] = step(g[i, k], far[k], segment)
             total[k] += g[i, k]
     return np.max(total) if sense else np.max(far)
 

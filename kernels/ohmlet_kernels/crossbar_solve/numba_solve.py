@@ -11,6 +11,8 @@ from ohmlet_kernels.crossbar_solve.numba_lines import BLOCK, FAST, bit_lines, mi
 __all__ = ["solve"]
 
 _ROUNDS = 5
+_IDEAL = 1e-22
+"""Of 1 / (sum of g): segments below are taken for ideal in products, since they take less power than rounding makes up."""
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
@@ -18,17 +20,19 @@ def _correct(g, lines, r, sense, d, vectors, target, floor, room, out):  # type:
     """Add to d the solution for the voltages in vectors[0], which is overwritten, and return the iterations spent.
 
     Bit-line voltages u and word-line voltages w = P_w (u - f) make d = f + w - u, and u = P_b (w + f) is solved for, P_w and P_b being
-    the exact lines. 1 - P_b P_w is symmetric in the product <x, y> = sum x g (P_w y). The residual s leaves <s, (g + g Z_b g) s> as the
-    square of the error in the norm that bounds it, which the same pass accumulates: Z_b is the power in the segments.
+    the exact lines. A = 1 - P_b P_w is symmetric in the product <x, y> = sum x M y with the bit lines' M = g + Z_b^-1, the power in
+    cells and segments: M A = M - g P_w. The residual s leaves <s, (g + g Z_b g) s> as the square of the error in the norm that bounds
+    it, which the same pass accumulates: Z_b is the power in the segments.
     """
     qw, aw, qb, ab = lines
     s, p, h, t = vectors
     rows, columns = g.shape
     v, flow, moment = np.zeros(BLOCK), np.zeros(columns), np.zeros(columns)
-    whole = 2.0 * r[2] + (rows - 1) * r[3]
+    whole, total = 2.0 * r[2] + (rows - 1) * r[3], 0.0
     for i in range(rows):
         for k in range(columns):
             p[i, k] = -s[i, k]
+            total += g[i, k]
     word_lines(0, rows, qw, aw, p, t, v)
     for i in range(rows):
         for k in range(columns):
@@ -36,6 +40,8 @@ def _correct(g, lines, r, sense, d, vectors, target, floor, room, out):  # type:
             d[i, k] += p[i, k]
     bit_lines(qb, ab, p, s)
     alpha, before, spent = 0.0, 0.0, 0
+    mho = 1.0 / r[3] if r[3] * total > _IDEAL else 0.0
+    mho_end = 1.0 / r[2] if r[2] * total > _IDEAL else 0.0
     while True:
         flow[:], moment[:], out[:] = 0.0, 0.0, 0.0
         square, rho = 0.0, 0.0
@@ -48,16 +54,17 @@ def _correct(g, lines, r, sense, d, vectors, target, floor, room, out):  # type:
                     for k in range(columns):
                         d[i, k] += alpha * (h[i, k] - p[i, k])
                         s[i, k] -= alpha * (p[i, k] - t[i, k])
+                end = mho_end * ((i == rows - 1) + (sense and i == 0))
                 for k in range(columns):
                     current = g[i, k] * s[i, k]
                     flow[k] += current
                     moment[k] += current * along
                     square += current * s[i, k] + segment * flow[k] * flow[k]
+                    rho += (g[i, k] + end) * s[i, k] * s[i, k]
                     out[k] += g[i, k] * d[i, k]
+                for k in range(columns if i > 0 else 0):
+                    rho += mho * (s[i, k] - s[i - 1, k]) ** 2
             word_lines(start, stop, qw, aw, s, t, v)
-            for i in range(start, stop):
-                for k in range(columns):
-                    rho += g[i, k] * s[i, k] * t[i, k]
         if sense and whole > 0.0:
             for k in range(columns):
                 square -= moment[k] * moment[k] / whole
@@ -66,20 +73,22 @@ def _correct(g, lines, r, sense, d, vectors, target, floor, room, out):  # type:
             size += out[k] * out[k]
         if square <= max(target * target * size, floor * floor) or spent >= room or not rho > 0.0:
             return spent
-        if spent == 0:
-            # Not by way of beta = 0: h holds anything yet, NaN included.
-            p[:], h[:] = s, t
-        else:
-            beta = rho / before
-            for i in range(rows):
+        beta = rho / before if spent > 0 else 0.0
+        below = 0.0
+        for i in range(rows):
+            if spent == 0:
+                # Not by way of beta = 0: h holds anything yet, NaN included.
+                p[i], h[i] = s[i], t[i]
+            else:
                 for k in range(columns):
                     p[i, k] = s[i, k] + beta * p[i, k]
                     h[i, k] = t[i, k] + beta * h[i, k]
-        bit_lines(qb, ab, h, t)
-        below = 0.0
-        for i in range(rows):
+            end = mho_end * ((i == rows - 1) + (sense and i == 0))
             for k in range(columns):
-                below += g[i, k] * h[i, k] * (p[i, k] - t[i, k])
+                below += p[i, k] * (g[i, k] * (p[i, k] - h[i, k]) + end * p[i, k])
+            for k in range(columns if i > 0 else 0):
+                below += mho * (p[i, k] - p[i - 1, k]) ** 2
+        bit_lines(qb, ab, h, t)
         if not below > 0.0:
             return spent
         alpha, before = rho / below, rho
