@@ -115,8 +115,10 @@ class InSitu(nn.Module):
         for crossbar in self.crossbars():
             crossbar.pending.anchor = self.anchor
         self.squares: dict[int, tuple[Tensor, int, Tensor]] = {}
-        self.learning: dict[int, Any] = {}
-        """The engine's calls for steps, by their plans, and what they are bound to."""
+        self.bound: dict[Any, Any] = {}
+        """The engine's calls for steps, by numbers of vectors and rates, and what they are bound to."""
+        self.buffers_of: list[dict[str, Any]] = []
+        """Where the only crossbar's tensors are, and those of this module."""
         self.left: Tensor | None = None
         """The gradient that backward passes have left at the anchor, where the optimizer has taken it away."""
         self.attached = False
@@ -127,7 +129,7 @@ class InSitu(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A copy is held by no optimizer.
-        super().__setstate__(state | {"attached": False, "squares": {}, "learning": {}, "left": None})  # type: ignore[no-untyped-call]
+        super().__setstate__(state | {"attached": False, "squares": {}, "bound": {}, "buffers_of": [], "left": None})  # type: ignore[no-untyped-call]
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -294,29 +296,47 @@ class InSitu(nn.Module):
 
     def _at_once(self, crossbar: Any, factor: float, lr: float, keys: Tensor, shown: Tensor | None) -> Learned:
         """Update the only crossbar with the only pair that waits in one call, where the engine has one; say what was done."""
-        plan_of, pending = getattr(crossbar, "plan", None), crossbar.pending
+        pending = crossbar.pending
         _, x, d = pending[0]
-        if plan_of is None or not type(x) is type(d) is Tensor or not (x.ndim == d.ndim == 2 and x.dtype == d.dtype == torch.float32):
-            return Learned.NOTHING
-        plan = plan_of(len(x), lr) if x.is_cpu and d.is_cpu and x.is_contiguous() and d.is_contiguous() else None
-        if plan is None:
+        if not type(x) is type(d) is Tensor or x.ndim != 2 or not (x.is_contiguous() and d.is_contiguous()):
             return Learned.NOTHING
         scale: Any = self._buffers["scale_0"]
-        square, vectors, w = self._square(0, scale), self._buffers["vectors"], crossbar.weights()
-        assert vectors is not None
-        if shown is not None and (w is not crossbar.weights() or not (shown.is_contiguous() and w.dtype == scale.dtype == torch.float32)):
-            shown = None  # reads see no buffer, but weights that are made anew
-        places = [each.data_ptr() for each in ((keys, vectors) if shown is None else (keys, vectors, scale, w, shown))]
-        known = self.learning.get(id(plan))
-        if known is None or known[0] is not plan or known[1] is not square or known[2] != places:
-            if len(self.learning) >= KEPT:
-                self.learning.clear()
-            made = crossbar.learning(plan, square, keys, vectors, None if shown is None else (w, shown, scale))
-            known = self.learning[id(plan)] = (plan, square, places, made)
-        if not known[3](x.data_ptr(), d.data_ptr(), factor):
+        told, places = (x.shape[0], x.dtype, d.dtype, lr), [each.data_ptr() for each in self._around(keys, shown)]
+        known = self.bound.get(told)
+        if known is None or known[0] != places or known[1] != scale._version:
+            if len(self.bound) >= KEPT:
+                self.bound.clear()
+            known = self.bound[told] = (places, scale._version, *self._step(crossbar, x, d, lr, keys, shown))
+        _, _, step, done = known
+        if step is None or not step(x.data_ptr(), d.data_ptr(), factor):
             return Learned.NOTHING
         pending.clear()
-        return Learned.CELLS if shown is None else Learned.SHOWN
+        return done
+
+    def _around(self, keys: Tensor, shown: Tensor | None) -> list[Tensor]:
+        """Return all memory that a step works on, whose places tell whether what was bound to it still is."""
+        if not self.buffers_of:
+            # Dictionaries, in which tensors may be replaced.
+            self.buffers_of.extend(module._buffers for module in (*self.only().modules(), self) if module._buffers)
+        around: list[Any] = [each for buffers in self.buffers_of for each in buffers.values()]
+        around.append(keys)
+        if shown is not None:
+            around.append(shown)
+        return around
+
+    def _step(self, crossbar: Any, x: Tensor, d: Tensor, lr: float, keys: Tensor, shown: Tensor | None) -> tuple[Any, Learned]:
+        """Return the engine's call for steps with as many vectors as x and d have, or None, and what it does."""
+        plan_of, scale, vectors = getattr(crossbar, "plan", None), self.scale(0), self.vectors
+        if plan_of is None or not (x.is_cpu and d.is_cpu and x.dtype == d.dtype == torch.float32):
+            return None, Learned.NOTHING
+        plan = plan_of(len(x), lr)
+        if plan is None:
+            return None, Learned.NOTHING
+        w = crossbar.weights()
+        # Where reads see no buffer, weights are made anew each time.
+        whole = shown is not None and w is crossbar.weights() and shown.is_contiguous() and w.dtype == scale.dtype == torch.float32
+        made = crossbar.learning(plan, self._square(0, scale), keys, vectors, (w, shown, scale) if whole else None)
+        return made, Learned.SHOWN if whole else Learned.CELLS
 
     def _square(self, index: int, scale: Tensor) -> Tensor:
         """Return s^2 of a crossbar as [..., 1, out or 1], worked out when the scale has changed."""

@@ -15,6 +15,7 @@ from ohmlet.config.analog import AnalogConfig
 from ohmlet.errors import ConfigError, ConversionError, OrderError, UntrainedWarning
 from ohmlet.nn.array import AnalogArray
 from ohmlet.nn.folding import fold_scales
+from ohmlet.nn.plain import advance
 from ohmlet.nn.read_out import accept, adopt, read_back, release, stamp, verify
 
 __all__ = ["AnalogLayer", "Matrix", "arrays_of", "changes", "drawn_seed", "joined", "living"]
@@ -60,17 +61,29 @@ def drawn_seed() -> int:
 def _count_step(optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
     """Advance the step count of every layer with a matrix or learned scales that this optimizer has just updated."""
     stepped, found = _stepped_by(optimizer)
-    for layer, arrays in found:
-        learned = [g for array in arrays if (scales := array._modules.get("log_scales")) is not None for g in scales.parameters()]
-        own = (*layer._parameters.values(), *learned)
-        updated = any(each is not None and id(each) in stepped and each.ndim > 1 for each in own)
-        for array in arrays:
+    for reference, arrays in found:
+        layer = reference()
+        if layer is None:
+            continue
+        updated = False
+        for parameter in layer._parameters.values():
+            if parameter is not None and id(parameter) in stepped and parameter.ndim > 1:
+                updated = True
+                break
+        # A layer that lives has all of its arrays: who gives it others says so in `_changes`.
+        alive = [array for each in arrays if (array := each()) is not None]
+        for array in () if updated else alive:
+            scales = array._modules.get("log_scales")
+            updated = updated or (scales is not None and any(id(each) in stepped for each in scales.parameters()))
+        for array in alive:
             if updated:
-                array._buffers["steps"].add_(1)  # type: ignore[union-attr]
+                advance(array._buffers["steps"], 1)  # type: ignore[arg-type]
             _remind(array, stepped, updated)
 
 
-def _stepped_by(optimizer: torch.optim.Optimizer) -> tuple[set[int], list[tuple[AnalogLayer, list[AnalogArray]]]]:
+def _stepped_by(
+    optimizer: torch.optim.Optimizer,
+) -> tuple[set[int], list[tuple[weakref.ref[AnalogLayer], list[weakref.ref[AnalogArray]]]]]:
     """Return the parameters that an optimizer steps, and the layers with any of these and their arrays, looked for once among all."""
     seen: Any = (_changes, *[tuple(map(id, group["params"])) for group in optimizer.param_groups])
     # Beside its state, which is all that is saved and copied of an optimizer.
@@ -85,12 +98,7 @@ def _stepped_by(optimizer: torch.optim.Optimizer) -> tuple[set[int], list[tuple[
         layers = [layer for layer in list(_alive) if any(id(each) in stepped for each in layer.parameters())]
         found = [(weakref.ref(layer), [weakref.ref(array) for array in layer.arrays().values()]) for layer in layers]
         known = optimizer.__dict__["ohmlet_stepped"] = seen, stepped, found
-    # A layer that lives has all of its arrays: who gives it others says so in `_changes`.
-    return known[1], [
-        (layer, [array for each in arrays if (array := each()) is not None])
-        for reference, arrays in known[2]
-        if (layer := reference()) is not None
-    ]
+    return known[1], known[2]
 
 
 def _remind(array: AnalogArray, stepped: set[int], updated: bool) -> None:

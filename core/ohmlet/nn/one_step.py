@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from ctypes import c_int64
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from ohmlet.nn.mapping import weight_scales
-from ohmlet.nn.plain import hooked, plain
+from ohmlet.nn.plain import advance, hooked, plain
 from ohmlet_kernels.extremes import largest_of_rows
 from ohmlet_kernels.ranks import rank_and_world
 from ohmlet_kernels.recompute import recomputing
@@ -110,15 +109,7 @@ class OneStep(nn.Module):
         if bases and recomputing():
             return int(bases.pop())
         rank, world = rank_and_world()
-        counter = own["_buffers"]["trained_samples"]
-        if counter.is_cpu and counter.dtype is torch.int64:
-            # In its place, for torch takes as long as a small layer's product does.
-            count = c_int64.from_address(counter.data_ptr())
-            before = count.value
-            count.value = before + world * samples
-        else:
-            before = counter.item()
-            counter.add_(world * samples)
+        before = advance(own["_buffers"]["trained_samples"], world * samples)
         first: int = before + rank * samples
         bases.append(first)
         return first
