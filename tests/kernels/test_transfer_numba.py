@@ -44,6 +44,7 @@ def trained(made: AnalogLinear, steps: int = 12) -> dict[str, Tensor]:
     """Return the state after some steps of training with batches of several sizes."""
     optimizer = AnalogSGD(made.parameters(), lr=0.5)
     for step in range(steps):
+        optimizer.param_groups[0]["lr"] = (0.5, 0.3, 0.5)[step % 3]
         optimizer.zero_grad()
         x = torch.randn(1 + step % 4, 7, generator=torch.Generator().manual_seed(step))
         (made(x) - 1).square().sum().backward()
@@ -133,6 +134,21 @@ def test_what_takes_every_step_of_the_way(change: dict[str, Any], monkeypatch: p
     taken = counted(monkeypatch)
     trained(layer({"type": "c_ttv2", **change}), 2)
     assert not taken
+
+
+@pytest.mark.parametrize("name", ["sgd", "agad", "ttv2 read", "c_ttv2 read, scales", "mixed_precision"])
+def test_a_plan_is_made_once_for_each_size_of_batch_and_brought_to_other_rates(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = layer(CASES[name])
+    algorithm: Any = made.array.in_situ.only().algorithms[0]  # type: ignore[union-attr]
+    sizes, whole = [], type(algorithm).made
+
+    def noted(module: Any, views: Any, samples: int, *rest: Any) -> Any:
+        sizes.append(samples)
+        return whole(module, views, samples, *rest)
+
+    monkeypatch.setattr(type(algorithm), "made", noted)
+    trained(made)
+    assert sizes == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("name", ["sgd", "agad", "ttv2", "mixed_precision"])

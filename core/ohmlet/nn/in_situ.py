@@ -79,7 +79,7 @@ def _finite(d: Tensor) -> bool:
 
 
 KEPT = 8
-"""Calls for steps that are kept, for batches of several sizes and rates that change."""
+"""Calls for steps that are kept, for batches of several sizes."""
 
 
 class Learned(Enum):
@@ -116,7 +116,7 @@ class InSitu(nn.Module):
             crossbar.pending.anchor = self.anchor
         self.squares: dict[int, tuple[Tensor, int, Tensor]] = {}
         self.bound: dict[Any, Any] = {}
-        """The engine's calls for steps, by numbers of vectors and rates, and what they are bound to."""
+        """The engine's calls for steps, by numbers of vectors, and what they are bound to."""
         self.buffers_of: list[dict[str, Any]] = []
         """Where the only crossbar's tensors are, and those of this module."""
         self.left: Tensor | None = None
@@ -301,14 +301,19 @@ class InSitu(nn.Module):
         if not type(x) is type(d) is Tensor or x.ndim != 2 or not (x.is_contiguous() and d.is_contiguous()):
             return Learned.NOTHING
         scale: Any = self._buffers["scale_0"]
-        told, places = (x.shape[0], x.dtype, d.dtype, lr), [each.data_ptr() for each in self._around(keys, shown)]
+        told, places = (x.shape[0], x.dtype, d.dtype), [each.data_ptr() for each in self._around(keys, shown)]
         known = self.bound.get(told)
-        if known is None or known[0] != places or known[1] != scale._version:
+        stands = known is not None and known[0] == places and known[1] == scale._version
+        # A plan of another learning rate can be brought to this one, and stays the same, or cannot.
+        if not stands or known is None or (known[2].lr != lr and crossbar.plan(len(x), lr) is not known[2]):
             if len(self.bound) >= KEPT:
                 self.bound.clear()
-            known = self.bound[told] = (places, scale._version, *self._step(crossbar, x, d, lr, keys, shown))
-        _, _, step, done = known
-        if step is None or not step(x.data_ptr(), d.data_ptr(), factor):
+            made = self._step(crossbar, x, d, lr, keys, shown)
+            if made is None:
+                return Learned.NOTHING
+            known = self.bound[told] = (places, scale._version, *made)
+        _, _, _, step, done = known
+        if not step(x.data_ptr(), d.data_ptr(), factor):
             return Learned.NOTHING
         pending.clear()
         return done
@@ -324,19 +329,19 @@ class InSitu(nn.Module):
             around.append(shown)
         return around
 
-    def _step(self, crossbar: Any, x: Tensor, d: Tensor, lr: float, keys: Tensor, shown: Tensor | None) -> tuple[Any, Learned]:
-        """Return the engine's call for steps with as many vectors as x and d have, or None, and what it does."""
+    def _step(self, crossbar: Any, x: Tensor, d: Tensor, lr: float, keys: Tensor, shown: Tensor | None) -> tuple[Any, Any, Learned] | None:
+        """Return the engine's plan and its call for steps with as many vectors as x and d have, and what it does; None without either."""
         plan_of, scale, vectors = getattr(crossbar, "plan", None), self.scale(0), self.vectors
         if plan_of is None or not (x.is_cpu and d.is_cpu and x.dtype == d.dtype == torch.float32):
-            return None, Learned.NOTHING
+            return None
         plan = plan_of(len(x), lr)
         if plan is None:
-            return None, Learned.NOTHING
+            return None
         w = crossbar.weights()
         # Where reads see no buffer, weights are made anew each time.
         whole = shown is not None and w is crossbar.weights() and shown.is_contiguous() and w.dtype == scale.dtype == torch.float32
         made = crossbar.learning(plan, self._square(0, scale), keys, vectors, (w, shown, scale) if whole else None)
-        return made, Learned.SHOWN if whole else Learned.CELLS
+        return plan, made, Learned.SHOWN if whole else Learned.CELLS
 
     def _square(self, index: int, scale: Tensor) -> Tensor:
         """Return s^2 of a crossbar as [..., 1, out or 1], worked out when the scale has changed."""

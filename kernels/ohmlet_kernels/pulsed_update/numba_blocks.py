@@ -5,6 +5,7 @@ A block is int64: sizes, addresses and what else is an integer; real numbers lie
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,10 +35,16 @@ def _run(function, block):  # type: ignore[no-untyped-def]
 
 
 class Plan:
-    """An update of so many vectors that takes nothing but these: a compiled function and its block, with what must live as long."""
+    """An update of so many vectors that takes nothing but these: a compiled function and its block, with what must live as long.
 
-    def __init__(self, compiled: Any, block: Any, *kept: Any) -> None:
-        self.function, self.block, self.address, self.kept = int(compiled.address), block, at(block), (compiled, *kept)
+    `pace` takes what depends on the learning rate `lr`, writes it where the function finds it, and returns whether it could.
+    """
+
+    lr: float | None = None
+
+    def __init__(self, compiled: Any, block: Any, pace: Callable[..., bool], *kept: Any) -> None:
+        self.function, self.block, self.address, self.pace = int(compiled.address), block, at(block), pace
+        self.kept = (compiled, *kept)
 
     def __reduce__(self) -> Any:
         """Pickle and copy as nothing: a copy has its memory elsewhere."""

@@ -109,4 +109,9 @@ def gathered(
         chi.data_ptr(), vectors.data_ptr(), every, address(rates), address(m), address(lines), address(ordinals), write.function,
         write.address,
     )  # fmt: skip
-    return Plan(_compiled(), block, write, chi, vectors, m, lines, ordinals, rates)
+
+    def pace(lr: float) -> bool:
+        rates[0] = lr
+        return True
+
+    return Plan(_compiled(), block, pace, write, chi, vectors, m, lines, ordinals, rates)

@@ -267,5 +267,10 @@ def transfer(
         address(reals_of), rule.forget, rule.keep, rule.period, 0 if reading is None else address(read), address(purposes),
         own.get("scales", 0), address(scaled),
     )  # fmt: skip
+
+    def pace(rate: float, rule: Rule, size: float, auto: tuple[float, float] | None) -> bool:
+        reals_of[:], scaled[:] = _rule(rule), auto or (0.0, 0.0)
+        return pulse.pace(rate) and write.pace(size)
+
     room = read, purposes, scaled, signed_x, signed_d, numbered, times, sign, flips, lines, numbers, signs, random, reals_of
-    return Plan(_compiled(), block, pulse, write, list(state.values()), room)
+    return Plan(_compiled(), block, pace, pulse, write, list(state.values()), room)

@@ -151,4 +151,9 @@ class Views:
         params = at(self.state[self.arrays])
         block[blocks.LOOKS : blocks.STATE] = len(after), at(after), at(which), columns, at(seen), seen.shape[1], params
         block[blocks.STATE :] = [*map(at, state), *(each for table in tables for each in (at(table), len(table)))]
-        return Plan(self.loops.plan(), block, self, rates, numbers, looks)
+
+        def pace(rate: float) -> bool:
+            rates.fill(rate)
+            return self.takes(pulses, samples, rate, granularity)
+
+        return Plan(self.loops.plan(), block, pace, self, rates, numbers, looks)

@@ -174,19 +174,23 @@ class ChainModule(Planned, ABC):
         pulse(0, len(arrived))
         self.vectors.add_(len(x))
 
+    def rates(self, samples: int, lr: float) -> tuple[Any, ...] | None:
+        """Return the fast array's rate, the rule of transfers, the rate of one pulse of them, and nothing that follows gradients."""
+        spec, told = self.spec, self.rule(lr)
+        return None if told is None else (spec.fast_lr * (lr if spec.scale_fast_lr else 1.0), *told, None)
+
     def made(self, views: Any, samples: int, lr: float, path: str) -> Any:
         """Return the engine's plan of an update, or None for settings that it does not know."""
-        spec, chain, site, told = self.spec, self.chain, self.slices.site, self.rule(lr)
-        if len(chain) > 2 or spec.n_reads_per_transfer > 1 or spec.random_selection or told is None or not site.read_by_engine:
+        spec, chain, site, rates = self.spec, self.chain, self.slices.site, self.rates(samples, lr)
+        if len(chain) > 2 or spec.n_reads_per_transfer > 1 or spec.random_selection or rates is None or not site.read_by_engine:
             return None
-        rule, size = told
+        rate, rule, size, _ = rates
         sweep = Sweep(period(self.every[0], spec.units_in_mbatch, samples), self.slices.columns)
         update: Any = site.kernel("pulsed_update", "cpu")
         # An engine with views of cells has this, too.
         return update.transfer(
-            {name: self._buffers[name] for name in self.states}, *views, samples, spec.fast_lr * (lr if spec.scale_fast_lr else 1.0),
-            self.granularity, self.pulses, sweep, rule, size, chain[1].granularity, spec.transfer_update, path,
-            site.reading, f"{path}/{' to '.join(self.arrays)}",
+            {name: self._buffers[name] for name in self.states}, *views, samples, rate, self.granularity, self.pulses, sweep, rule, size,
+            chain[1].granularity, spec.transfer_update, path, site.reading, f"{path}/{' to '.join(self.arrays)}",
         )  # fmt: skip
 
     def rule(self, lr: float) -> tuple[Rule, float] | None:

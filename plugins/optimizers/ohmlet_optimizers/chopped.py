@@ -206,26 +206,31 @@ class ChoppedModule(Planned, ABC):
             write(0, len(writes))
         self.vectors.add_(len(x))
 
-    def made(self, views: Any, samples: int, lr: float, path: str) -> Any:
-        """Return the engine's plan of an update, or None for settings that it does not know."""
-        spec, slow, site, pulses = self.spec, self.slow, self.slices.site, self.pulses
-        random, regular, at, across = spec.flips()
+    def rates(self, samples: int, lr: float) -> tuple[Any, ...] | None:
+        """Return the fast array's rate, the rule of transfers, the rate of one pulse of them, and what auto_scale needs."""
+        spec, pulses = self.spec, self.pulses
         rate: float = spec.fast_lr * (lr if spec.scale_fast_lr else 1.0)
         # Rates that follow the gradients are not known before, and neither are trains that grow with them.
-        unknown = spec.auto_scale and (spec.correct_gradient_magnitudes or not (pulses.update_bl_management or pulses.fixed_bl))
-        rule = None if across or unknown or not site.read_by_engine else self.rule(self.per_read(rate, None, lr))
-        if rule is None:
+        if spec.auto_scale and (spec.correct_gradient_magnitudes or not (pulses.update_bl_management or pulses.fixed_bl)):
             return None
-        names, auto = self.states, None
-        if spec.auto_scale:
-            names = (*names, "scales")
-            auto = (1 - spec.auto_momentum) / samples, rate * pulses.desired_bl * self.fast.granularity
+        rule = self.rule(self.per_read(rate, None, lr))
+        auto = ((1 - spec.auto_momentum) / samples, rate * pulses.desired_bl * self.fast.granularity) if spec.auto_scale else None
+        return None if rule is None else (rate, rule, spec.step * self.slow.granularity, auto)
+
+    def made(self, views: Any, samples: int, lr: float, path: str) -> Any:
+        """Return the engine's plan of an update, or None for settings that it does not know."""
+        spec, site, rates = self.spec, self.slices.site, self.rates(samples, lr)
+        random, regular, at, across = spec.flips()
+        if across or rates is None or not site.read_by_engine:
+            return None
+        rate, rule, size, auto = rates
+        names = self.states if auto is None else (*self.states, "scales")
         sweep = Sweep(spec.period(samples, self.slices.number), self.slices.columns, random, regular, at)
         update: Any = site.kernel("pulsed_update", "cpu")
         # An engine with views of cells has this, too.
         return update.transfer(
-            {name: self._buffers[name] for name in names}, *views, samples, rate, self.granularity, pulses, sweep, rule,
-            spec.step * slow.granularity, slow.granularity, spec.transfer_update, path, site.reading, f"{path}/transfer", auto,
+            {name: self._buffers[name] for name in names}, *views, samples, rate, self.granularity, self.pulses, sweep, rule, size,
+            self.slow.granularity, spec.transfer_update, path, site.reading, f"{path}/transfer", auto,
         )  # fmt: skip
 
     def reads(self, times: list[int], noise: Stream) -> Reads:

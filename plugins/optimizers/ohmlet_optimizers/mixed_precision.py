@@ -148,6 +148,10 @@ class MixedPrecisionModule(Planned):
         self.chi.add_(q_d[done:].mT @ q_x[done:], alpha=lr)
         self.vectors.add_(len(x))
 
+    def rates(self, samples: int, lr: float) -> tuple[float]:
+        """Return the learning rate."""
+        return (lr,)
+
     def made(self, views: Any, samples: int, lr: float, path: str) -> Any:
         """Return the engine's plan of an update, or None for settings that it does not know."""
         spec, chi, array = self.spec, self.chi, self.array

@@ -13,7 +13,7 @@ __all__ = ["Planned"]
 
 
 KEPT = 8
-"""Plans that are kept: for batches of several sizes, and for rates that change."""
+"""Plans that are kept, for batches of several sizes."""
 
 
 class Planned(nn.Module):
@@ -32,13 +32,33 @@ class Planned(nn.Module):
             if seen is None:
                 return None
             views.append(seen)
-        plans, told, places = self.plans, (samples, lr, path), [*map(Tensor.data_ptr, self._buffers.values())]  # type: ignore[arg-type]
+        plans, told, places = self.plans, (samples, path), [*map(Tensor.data_ptr, self._buffers.values())]  # type: ignore[arg-type]
         known = plans.get(told)
-        if known is None or known[0] != places or known[1] != views:
-            if len(plans) >= KEPT:
-                plans.clear()
-            known = plans[told] = (places, views, self.made(views, samples, lr, path))
-        return known[2]
+        if known is not None and known[0] == places and known[1] == views:
+            plan = known[2]
+            if plan is None:
+                if known[3] == lr:
+                    return None
+            # Rates change with every step of some schedules.
+            elif plan.lr == lr or self.paced(plan, samples, lr):
+                plan.lr = lr
+                return plan
+        if len(plans) >= KEPT:
+            plans.clear()
+        plan = self.made(views, samples, lr, path)
+        if plan is not None:
+            plan.lr = lr
+        plans[told] = (places, views, plan, lr)
+        return plan
+
+    def paced(self, plan: Any, samples: int, lr: float) -> bool:
+        """Bring a plan to another learning rate; return whether that is possible."""
+        rates = self.rates(samples, lr)
+        return rates is not None and plan.pace(*rates)
+
+    @abstractmethod
+    def rates(self, samples: int, lr: float) -> tuple[Any, ...] | None:
+        """Return what of a plan depends on the learning rate, or None for settings that no plan knows."""
 
     @abstractmethod
     def made(self, views: Any, samples: int, lr: float, path: str) -> Any:

@@ -60,6 +60,10 @@ class SGDModule(Planned):
         """Pulse the cells for inputs x [S, in] and errors d [S, out]."""
         self.array.pulse(x, d, lr, self.pulses, noise)
 
+    def rates(self, samples: int, lr: float) -> tuple[float]:
+        """Return the learning rate."""
+        return (lr,)
+
     def made(self, views: Any, samples: int, lr: float, path: str) -> Any:
         """Return the engine's plan of an update."""
         return views[0].plan(self.pulses, samples, lr, self.array.granularity, path)
