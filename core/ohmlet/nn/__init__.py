@@ -1,5 +1,6 @@
 """Analog layers: torch's own layers with their products on crossbars."""
 
+from ohmlet.nn import steps as _steps  # noqa: F401 -- counts optimizer steps from now on
 from ohmlet.nn.attention import AnalogMultiheadAttention
 from ohmlet.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from ohmlet.nn.conv_transpose import AnalogConvTranspose1d, AnalogConvTranspose2d, AnalogConvTranspose3d

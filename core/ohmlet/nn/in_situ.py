@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from ohmlet.errors import OrderError
 from ohmlet.interfaces.tile import Pending
 from ohmlet.nn.mapping import weight_scales
+from ohmlet.nn.one_call import Learned, OneCall
 from ohmlet_kernels.noise import Stream
 from ohmlet_kernels.ranks import rank_and_world, tell_unequal
 from ohmlet_kernels.recompute import recomputing
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ohmlet.config.analog import Mapping
     from ohmlet.nn.array import Block
 
-__all__ = ["InSitu", "Learned", "learns"]
+__all__ = ["InSitu", "learns"]
 
 HELD = 0.9
 """Part of their weights that cells must come to, on average, for nothing to be said."""
@@ -78,20 +78,6 @@ def _finite(d: Tensor) -> bool:
     return math.isfinite(d.sum()) or bool(torch.isfinite(d).all())
 
 
-KEPT = 8
-"""Calls for steps that are kept, for batches of several sizes."""
-
-
-class Learned(Enum):
-    """What a step has done to a layer."""
-
-    NOTHING = 0
-    CELLS = 1
-    """The cells are updated; what the layer shows is not."""
-    SHOWN = 2
-    """And the layer shows their weights."""
-
-
 class InSitu(nn.Module):
     """What in-memory training adds to an array: fixed scales, an anchor for the optimizer, and the updates that wait for its step.
 
@@ -115,10 +101,7 @@ class InSitu(nn.Module):
         for crossbar in self.crossbars():
             crossbar.pending.anchor = self.anchor
         self.squares: dict[int, tuple[Tensor, int, Tensor]] = {}
-        self.bound: dict[Any, Any] = {}
-        """The engine's calls for steps, by numbers of vectors, and what they are bound to."""
-        self.buffers_of: list[dict[str, Any]] = []
-        """Where the only crossbar's tensors are, and those of this module."""
+        self.one_call = OneCall()
         self.left: Tensor | None = None
         """The gradient that backward passes have left at the anchor, where the optimizer has taken it away."""
         self.attached = False
@@ -129,7 +112,7 @@ class InSitu(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A copy is held by no optimizer.
-        super().__setstate__(state | {"attached": False, "squares": {}, "bound": {}, "buffers_of": [], "left": None})  # type: ignore[no-untyped-call]
+        super().__setstate__(state | {"attached": False, "squares": {}, "left": None})  # type: ignore[no-untyped-call]
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -217,7 +200,7 @@ class InSitu(nn.Module):
         factor = self._factor(name, left, passes)
         done = Learned.NOTHING
         if self.single and passes == world == 1:
-            done = self._at_once(self.only(), factor, lr, keys, shown)
+            done = self.one_call(self, factor, lr, keys, shown)
         if done is Learned.NOTHING and (count := self._one_by_one(self.crossbars(), factor, world, lr, keys, name)):
             vectors.add_(count)
             done = Learned.CELLS
@@ -243,7 +226,7 @@ class InSitu(nn.Module):
             x = _joined([pair.x for pair in waiting], scale, block.last_in - block.first_in)
             d = _joined([pair.d for pair in waiting], scale, block.last_out - block.first_out)
             # y = s (w x): with respect to w in model units the error is d / s, and a step in model units is one of 1 / s in w.
-            d = (d if factor == world == 1 else d * (factor / world)) / self._square(index, scale)
+            d = (d if factor == world == 1 else d * (factor / world)) / self.square(index, scale)
             if world > 1:
                 x, d = from_all_ranks(x), from_all_ranks(d)
             count = x.shape[-2]
@@ -294,56 +277,7 @@ class InSitu(nn.Module):
             )
         return factor
 
-    def _at_once(self, crossbar: Any, factor: float, lr: float, keys: Tensor, shown: Tensor | None) -> Learned:
-        """Update the only crossbar with the only pair that waits in one call, where the engine has one; say what was done."""
-        pending = crossbar.pending
-        _, x, d = pending[0]
-        if not type(x) is type(d) is Tensor or x.ndim != 2 or not (x.is_contiguous() and d.is_contiguous()):
-            return Learned.NOTHING
-        scale: Any = self._buffers["scale_0"]
-        told, places = (x.shape[0], x.dtype, d.dtype), [each.data_ptr() for each in self._around(keys, shown)]
-        known = self.bound.get(told)
-        stands = known is not None and known[0] == places and known[1] == scale._version
-        # A plan of another learning rate can be brought to this one, and stays the same, or cannot.
-        if not stands or known is None or (known[2].lr != lr and crossbar.plan(len(x), lr) is not known[2]):
-            if len(self.bound) >= KEPT:
-                self.bound.clear()
-            made = self._step(crossbar, x, d, lr, keys, shown)
-            if made is None:
-                return Learned.NOTHING
-            known = self.bound[told] = (places, scale._version, *made)
-        _, _, _, step, done = known
-        if not step(x.data_ptr(), d.data_ptr(), factor):
-            return Learned.NOTHING
-        pending.clear()
-        return done
-
-    def _around(self, keys: Tensor, shown: Tensor | None) -> list[Tensor]:
-        """Return all memory that a step works on, whose places tell whether what was bound to it still is."""
-        if not self.buffers_of:
-            # Dictionaries, in which tensors may be replaced.
-            self.buffers_of.extend(module._buffers for module in (*self.only().modules(), self) if module._buffers)
-        around: list[Any] = [each for buffers in self.buffers_of for each in buffers.values()]
-        around.append(keys)
-        if shown is not None:
-            around.append(shown)
-        return around
-
-    def _step(self, crossbar: Any, x: Tensor, d: Tensor, lr: float, keys: Tensor, shown: Tensor | None) -> tuple[Any, Any, Learned] | None:
-        """Return the engine's plan and its call for steps with as many vectors as x and d have, and what it does; None without either."""
-        plan_of, scale, vectors = getattr(crossbar, "plan", None), self.scale(0), self.vectors
-        if plan_of is None or not (x.is_cpu and d.is_cpu and x.dtype == d.dtype == torch.float32):
-            return None
-        plan = plan_of(len(x), lr)
-        if plan is None:
-            return None
-        w = crossbar.weights()
-        # Where reads see no buffer, weights are made anew each time.
-        whole = shown is not None and w is crossbar.weights() and shown.is_contiguous() and w.dtype == scale.dtype == torch.float32
-        made = crossbar.learning(plan, self._square(0, scale), keys, vectors, (w, shown, scale) if whole else None)
-        return plan, made, Learned.SHOWN if whole else Learned.CELLS
-
-    def _square(self, index: int, scale: Tensor) -> Tensor:
+    def square(self, index: int, scale: Tensor) -> Tensor:
         """Return s^2 of a crossbar as [..., 1, out or 1], worked out when the scale has changed."""
         known = self.squares.get(index)
         if known is None or known[0] is not scale or known[1] != scale._version:

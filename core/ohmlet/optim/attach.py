@@ -11,8 +11,8 @@ from torch import nn
 
 from ohmlet.errors import ConfigError, OrderError, UntrainedWarning
 from ohmlet.nn.array import AnalogArray
-from ohmlet.nn.in_situ import Learned
 from ohmlet.nn.layer import AnalogLayer, changes, living
+from ohmlet.nn.one_call import Learned
 from ohmlet.nn.read_out import read_back, shown, whole
 
 __all__ = ["attach", "drop", "learn", "take", "watched"]
