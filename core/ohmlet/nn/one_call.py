@@ -72,7 +72,7 @@ class OneCall:
         if not self.buffers:
             # Dictionaries, in which tensors may be replaced.
             self.buffers.extend(module._buffers for module in (*in_situ.only().modules(), in_situ) if module._buffers)
-        around: list[Any] = [each for buffers in self.buffers for each in buffers.values()]
+        around: list[Any] = [each for buffers in self.buffers for each in buffers.values() if each is not None]
         around.append(keys)
         if shown is not None:
             around.append(shown)
