@@ -260,7 +260,7 @@ def _refuse_tied(model: nn.Module, folding: Iterable[AnalogLayer]) -> None:
         for parameter in module.parameters(recurse=False):
             owners.setdefault(id(parameter), set()).add(name or "(model)")
     for layer in folding:
-        if all(array.log_scales is None for array in layer.arrays().values()):
+        if all(array.learned_scales is None for array in layer.arrays().values()):
             continue
         for label, parameter in layer.named_parameters(recurse=False):
             others = sorted(owners.get(id(parameter), set()))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import ohmlet
-from ohmlet.errors import ConversionError
+from ohmlet.errors import ConfigError, ConversionError
 from ohmlet.nn import AnalogLayer, AnalogLinear
 from tests.nn.agreement import IDEAL
 from tests.nn.test_every_layer import CASES, EVERY, digital, layers
@@ -30,15 +30,15 @@ def disturbed(model: nn.Module) -> Any:
     generator = torch.Generator().manual_seed(1)
     for layer in layers(model):
         for array in layer.arrays().values():
-            assert array.log_scales is not None
-            for parameter in array.log_scales:
+            assert array.learned_scales is not None
+            for parameter in array.learned_scales:
                 parameter.data.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
     return model
 
 
 def scaled_weight(layer: AnalogLinear) -> Tensor:
     """Return the weight [out, in] with each block multiplied by its factor."""
-    weight, scales = layer.weight.detach().clone(), layer.array.log_scales
+    weight, scales = layer.weight.detach().clone(), layer.array.learned_scales
     assert scales is not None
     for block, g in zip(layer.array.blocks, scales, strict=True):
         weight[block.first_out : block.last_out, block.first_in : block.last_in] *= g.detach().exp()
@@ -53,9 +53,9 @@ def test_outputs_of_each_crossbar_are_multiplied_by_its_factor(kind: str, scales
     x = torch.randn(4, 8, dtype=torch.float64)
     assert torch.allclose(layer(x), x @ layer.weight.T + layer.bias)
     disturbed(layer)
-    assert layer.array.log_scales is not None
+    assert layer.array.learned_scales is not None
     rows = [block.last_out - block.first_out if kind == "columnwise" else 1 for block in layer.array.blocks]
-    assert [tuple(g.shape) for g in layer.array.log_scales] == [(count, 1) for count in rows]
+    assert [tuple(g.shape) for g in layer.array.learned_scales] == [(count, 1) for count in rows]
     assert torch.allclose(layer(x), x @ scaled_weight(layer).T + layer.bias, atol=1e-7)
 
 
@@ -64,12 +64,37 @@ def test_gradients_are_those_of_the_product_with_scaled_weights() -> None:
     layer = disturbed(AnalogLinear(8, 3, config=config("columnwise", max_in=0), dtype=torch.float64))
     x, d = torch.randn(4, 8, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
     layer(x).backward(d)
-    (g,) = layer.array.log_scales
+    (g,) = layer.array.learned_scales
     f = g.detach().exp().double()
     assert torch.allclose(layer.weight.grad, f * (d.T @ x))
     # df/dg = f, and y = f (W x).
     expected = (d * (x @ layer.weight.detach().T)).sum(0)[:, None] * f
     assert torch.allclose(g.grad.double(), expected, atol=1e-5)
+
+
+@KINDS
+def test_linear_factors_are_one_and_the_parameter(kind: str) -> None:
+    torch.manual_seed(0)
+    layer: Any = AnalogLinear(8, 3, bias=False, config=config(kind, max_in=0, max_out=0, learned_form="linear"), dtype=torch.float64)
+    x, d = torch.randn(4, 8, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
+    exact = x @ layer.weight.detach().T
+    assert torch.allclose(layer(x), exact)
+    disturbed(layer)
+    (g,) = layer.array.learned_scales
+    y = layer(x)
+    assert torch.allclose(y, (1 + g.detach().double().reshape(-1)) * exact, atol=1e-7)
+    y.backward(d)
+    # y = (1 + g) W x, so dy/dg = W x.
+    expected = (d * exact).sum(0)[:, None]
+    assert torch.allclose(g.grad.double(), expected if kind == "columnwise" else expected.sum().reshape(1, 1), atol=1e-5)
+    model: Any = nn.Sequential(layer)
+    ohmlet.to_digital(model)
+    assert torch.allclose(model[0](x), y, atol=1e-7)
+
+
+def test_a_form_without_learned_scales_is_refused() -> None:
+    with pytest.raises(ConfigError, match="learned_form linear has no effect without learned_scales"):
+        ohmlet.AnalogConfig.parse({"mapping": {"learned_form": "linear"}})
 
 
 @KINDS
@@ -87,20 +112,20 @@ def test_any_optimizer_finds_the_scales_of_a_teacher(kind: str, optimizer: Any, 
         chosen.zero_grad()
         (layer(x) - x @ teacher.T).square().mean().backward()
         chosen.step()
-    assert layer.array.log_scales is not None
-    assert torch.allclose(layer.array.log_scales.factor(0), factor, rtol=0.05)
+    assert layer.array.learned_scales is not None
+    assert torch.allclose(layer.array.learned_scales.factor(0), factor, rtol=0.05)
     # Noise of hardware-aware training is drawn anew for who trains scales alone.
     assert int(layer.array.steps) == 400
 
 
 def test_weight_decay_pulls_a_factor_to_one() -> None:
     layer = disturbed(AnalogLinear(4, 3, config=config("columnwise")))
-    optimizer = torch.optim.SGD(layer.array.log_scales.parameters(), lr=0.1, weight_decay=1.0)
-    for g in layer.array.log_scales:
+    optimizer = torch.optim.SGD(layer.array.learned_scales.parameters(), lr=0.1, weight_decay=1.0)
+    for g in layer.array.learned_scales:
         g.grad = torch.zeros_like(g)
     for _ in range(200):
         optimizer.step()
-    assert torch.allclose(layer.array.log_scales.factor(0), torch.ones(3, 1), atol=1e-6)
+    assert torch.allclose(layer.array.learned_scales.factor(0), torch.ones(3, 1), atol=1e-6)
 
 
 @KINDS
@@ -127,7 +152,7 @@ def test_crossbars_hold_the_same_after_factors_of_the_kind_of_the_scales_have_go
     weight = scaled_weight(layer)
     layer.to_digital()
     assert torch.allclose(layer.weight, weight)
-    assert all(bool((g == 0).all()) for g in layer.array.log_scales)
+    assert all(bool((g == 0).all()) for g in layer.array.learned_scales)
     for old, new in zip(before, layer.array.mapped_blocks(layer.flat_weight(), layer.bias), strict=True):
         assert torch.allclose(old, new.w)
 
@@ -152,7 +177,7 @@ def test_other_hardware_keeps_the_product(changes: dict[str, Any], kept: bool) -
     expected = model(x)
     ohmlet.retarget(model, changes)
     assert torch.allclose(model(x), expected, atol=1e-5)
-    scales = model[0].array.log_scales
+    scales = model[0].array.learned_scales
     if scales is not None:
         assert any(bool((g != 0).any()) for g in scales) == kept
 
@@ -185,8 +210,8 @@ def test_chips_are_programmed_with_the_factors() -> None:
     tile = {"type": "inference", "forward": {"input_range": "none"}, "noise_model": "pcm", "drift_compensation": "global"}
     model: Any = nn.Sequential(disturbed(AnalogLinear(8, 7, config=config("columnwise", tile)))).eval()
     plain = copy.deepcopy(model)
-    factors = [g.detach().exp() for g in plain[0].array.log_scales]
-    for g in plain[0].array.log_scales:
+    factors = [g.detach().exp() for g in plain[0].array.learned_scales]
+    for g in plain[0].array.learned_scales:
         g.data.zero_()
     x = torch.randn(4, 8)
     chips = [ohmlet.program(each, 3, seed=5).at("1 day") for each in (model, plain)]
@@ -202,8 +227,8 @@ def test_state_is_plain_and_a_digital_state_still_loads() -> None:
     source = nn.Sequential(nn.Linear(4, 3))
     state = {name: value.clone() for name, value in source.state_dict().items()}
     model = disturbed(ohmlet.convert(source, config("columnwise")).model)
-    names = {name for name in model.state_dict() if "log_scales" in name}
-    assert names == {"0.array.log_scales.0"}
+    names = {name for name in model.state_dict() if "learned_scales" in name}
+    assert names == {"0.array.learned_scales.0"}
     missing, unexpected = model.load_state_dict(state, strict=False)
     assert names <= set(missing)
     assert not unexpected
@@ -215,14 +240,14 @@ def test_state_is_plain_and_a_digital_state_still_loads() -> None:
 
 def test_without_them_there_is_no_state() -> None:
     model: Any = ohmlet.convert(nn.Sequential(nn.Linear(4, 3)), IDEAL).model
-    assert model[0].array.log_scales is None
-    assert not any("log_scales" in name for name in model.state_dict())
+    assert model[0].array.learned_scales is None
+    assert not any("learned_scales" in name for name in model.state_dict())
 
 
 def test_groups_have_factors_of_their_own() -> None:
     torch.manual_seed(0)
     layer = disturbed(ohmlet.convert(nn.Conv1d(4, 6, 2, groups=2, bias=False), config("columnwise", max_in=0, max_out=0)).model)
-    (g,) = layer.array.log_scales
+    (g,) = layer.array.learned_scales
     assert g.shape == (2, 3, 1)
     x = torch.randn(2, 4, 5)
     plain = nn.functional.conv1d(x, layer.weight, groups=2)
@@ -257,4 +282,4 @@ def test_they_compile_into_one_graph() -> None:
         assert p.grad is not None
         assert q.grad is not None
         assert torch.allclose(p.grad, q.grad, atol=1e-5)
-    assert math.isfinite(float(other.array.log_scales[0].grad.sum()))
+    assert math.isfinite(float(other.array.learned_scales[0].grad.sum()))

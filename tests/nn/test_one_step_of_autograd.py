@@ -24,13 +24,14 @@ def layer(
     bias: bool = True,
     scales: str = "columnwise",
     learned: str = "none",
+    form: str = "exponential",
 ) -> AnalogLinear:
     """Return a layer that learns in memory."""
     torch.manual_seed(1)
     tile = {"type": "in_memory", "update_algorithm": {"type": "sgd", "device": DEVICE}, "forward": forward}
     config = {
         "tile": tile | ({"backward": backward} if backward else {}),
-        "mapping": {"scales": scales, "learned_scales": learned} | ({"omega": 0.5} if scales != "none" else {}),
+        "mapping": {"scales": scales, "learned_scales": learned, "learned_form": form} | ({"omega": 0.5} if scales != "none" else {}),
         "seed": 3,
     }
     return AnalogLinear(7, 5, bias=bias, config=config, name="one")
@@ -91,10 +92,11 @@ def test_same_numbers_where_outputs_pass_the_bound(
     assert not torch.equal(once[0], unmanaged[0])
 
 
+@pytest.mark.parametrize("form", ["exponential", "linear"])
 @pytest.mark.parametrize("learned", ["tilewise", "columnwise"])
 @pytest.mark.parametrize("bias", [True, False])
-def test_same_numbers_with_learned_scales(learned: str, bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    once, steps = (trained(layer(bias=bias, learned=learned), way, monkeypatch) for way in (True, False))
+def test_same_numbers_with_learned_scales(form: str, learned: str, bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    once, steps = (trained(layer(bias=bias, learned=learned, form=form), way, monkeypatch) for way in (True, False))
     for one, other in zip(once, steps, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 

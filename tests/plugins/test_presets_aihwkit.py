@@ -161,12 +161,22 @@ def test_floating_point_has_the_numbers_of_the_source() -> None:
     assert ours.forward == exact.forward
 
 
-WEB = {"omega": 1.0, "scales": "columnwise", "bias": "digital", "max_in": 512, "max_out": 512, "learned_scales": "tilewise"}
+def test_learned_factors_are_linear_as_those_of_the_source() -> None:
+    theirs = SOURCE["FloatingPointPreset"]["parameters"]["mapping"] | {"learn_out_scaling": True, "out_scaling_columnwise": True}
+    made = mapping(theirs)
+    assert (made["learned_scales"], made["learned_form"]) == ("columnwise", "linear")
+
+
+LEARNED = {"learned_scales": "tilewise", "learned_form": "linear"}
+WEB = {"omega": 1.0, "scales": "columnwise", "bias": "digital", "max_in": 512, "max_out": 512}
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("web_composer", WEB), ("web_composer_old", {**WEB, "bias": "analog", "max_in": 0, "max_out": 0, "learned_scales": "none"})],
+    [
+        ("web_composer", WEB | LEARNED),
+        ("web_composer_old", WEB | {"bias": "analog", "max_in": 0, "max_out": 0, "learned_scales": "none"}),
+    ],
 )
 def test_web_composer_lays_weights_out_as_tabulated(name: str, expected: dict[str, Any]) -> None:
     config = AnalogConfig.parse(name)

@@ -29,7 +29,8 @@ class Mapping:
 
     A matrix larger than a crossbar is split as evenly as possible; the parts along the inputs are summed digitally. A crossbar holds
     w = W omega / max|W|, the maximum taken over the crossbar (`tilewise`) or over each output (`columnwise`); `none` leaves w = W.
-    Outputs are scaled back digitally, with `learned_scales` also by a trained factor: y_i = f_i s_i (w x)_i.
+    Outputs are scaled back digitally, with `learned_scales` also by a trained factor: y_i = f_i s_i (w x)_i, with f = exp(g) or, with
+    `learned_form: linear`, f = 1 + g of a parameter g that starts at zero.
     """
 
     max_in: int = integer(512, "largest number of inputs of a crossbar; 0 is no limit", ge=0)
@@ -38,9 +39,14 @@ class Mapping:
     scales: str = one_of("columnwise", ("none", "tilewise", "columnwise"), "over what the largest weight is taken")
     max_scale_range: float = number(math.inf, "largest over smallest column-wise scale of a crossbar", ge=1.0, infinite=True)
     learned_scales: str = one_of("none", ("none", "tilewise", "columnwise"), "what has a trained output factor of its own")
+    learned_form: str = one_of(
+        "exponential", ("exponential", "linear"), "trained factors are exp(g), which keep their sign, or 1 + g, which grow more slowly"
+    )
     bias: str = one_of("digital", ("digital", "analog"), "added digitally, or a further crossbar column driven by 1")
 
     def __attrs_post_init__(self) -> None:
+        if self.learned_form != "exponential" and self.learned_scales == "none":
+            raise ConfigError(f"learned_form {self.learned_form} has no effect without learned_scales: set it, or leave learned_form out")
         if self.omega < 1.0 and self.scales == "none":
             raise ConfigError(f"omega {self.omega:g} has no effect with scales none: set scales to columnwise or tilewise, or leave it out")
         if self.max_scale_range < math.inf and self.scales != "columnwise":

@@ -94,7 +94,7 @@ class AnalogArray(OneStep):
 
     The matrix [groups..., out, in] (with the bias as a further input when `mapping.bias` is analog) is cut into blocks; each block is
     constrained by its tile, divided by its scale, multiplied on its crossbar and scaled back. Scales follow the weights: they are a
-    pure function of them, detached. With `mapping.learned_scales` there are trained factors on them, `log_scales`. Buffers: `keys` of
+    pure function of them, detached. With `mapping.learned_scales` there are trained factors on them, `learned_scales`. Buffers: `keys` of
     the noise streams, and how many samples and optimizer steps there have been.
     """
 
@@ -125,7 +125,7 @@ class AnalogArray(OneStep):
         learning = bool(self.crossbars) and learns(self.crossbars[0])
         self.in_situ = InSitu(self.crossbars, self.blocks, groups, config.mapping) if learning else None
         learned, rows = config.mapping.learned_scales, [b.last_out - b.first_out for b in self.blocks]
-        self.log_scales = None if learned == "none" else LearnedScales(learned, rows, groups)
+        self.learned_scales = None if learned == "none" else LearnedScales(learned, config.mapping.learned_form, rows, groups)
         self.keys: Tensor
         self.trained_samples: Tensor
         self.evaluated_samples: Tensor
@@ -191,7 +191,7 @@ class AnalogArray(OneStep):
         self, weight: Tensor, bias: Tensor | None, divide: Callable[[nn.Module], bool]
     ) -> Iterator[tuple[Mapped, Tensor | None]]:
         """Yield every block as its crossbar takes it up: where `divide` says no, in model units and with its divisor."""
-        learned = self.log_scales
+        learned = self.learned_scales
         if self.in_situ is not None:
             for index, crossbar in enumerate(self.crossbars):
                 scale, w = self.in_situ.scale(index), crossbar.weights()  # type: ignore[operator]

@@ -24,24 +24,24 @@ def fold_scales(layer: AnalogLayer) -> None:
     Where scales and factors are of one kind, crossbars hold the same numbers as before; cells that learn in memory do in any case, and
     their fixed scale takes the factor. Raises ConversionError when a weight or that scale cannot take it; then nothing has changed.
     """
-    if all(array.log_scales is None for array in layer.arrays().values()):
+    if all(array.learned_scales is None for array in layer.arrays().values()):
         return
     if layer.held:
         _into_scales(layer)
     else:
         _into_weights(layer)
     for array in layer.arrays().values():
-        if array.log_scales is not None:
-            array.log_scales.reset()
+        if array.learned_scales is not None:
+            array.learned_scales.reset()
     if layer.held:
         read_back(layer)
 
 
 def _into_scales(layer: AnalogLayer) -> None:
     pairs = [
-        (array.in_situ.scale(index), array.log_scales.factor(index))
+        (array.in_situ.scale(index), array.learned_scales.factor(index))
         for array in layer.arrays().values()
-        if array.in_situ is not None and array.log_scales is not None
+        if array.in_situ is not None and array.learned_scales is not None
         for index in range(len(array.blocks))
     ]
     if any(factor.shape[-2] > scale.shape[-2] for scale, factor in pairs):
@@ -59,9 +59,9 @@ def _into_weights(layer: AnalogLayer) -> None:
         array = layer.arrays()[which]
         folded = array.matrix(matrix.weight, matrix.bias).clone()
         for index, block in enumerate(array.blocks):
-            if array.log_scales is not None:
+            if array.learned_scales is not None:
                 part = folded[..., block.first_out : block.last_out, block.first_in : block.last_in]
-                part *= array.log_scales.factor(index).to(folded.dtype)
+                part *= array.learned_scales.factor(index).to(folded.dtype)
         wanted[which] = array.parted(folded)
     before = [parameter.clone() for parameter in layer.parameters(recurse=False)]
     write_matrices(layer, wanted)

@@ -34,20 +34,22 @@ def weight_scales(
 
 
 class LearnedScales(nn.ParameterList):
-    """Trained factors f = exp(g) on the outputs of an array's crossbars: one Parameter g for each crossbar, zero at first.
+    """Trained factors f on the outputs of an array's crossbars, of one Parameter g for each crossbar, zero at first.
 
-    g is [groups?, out, 1] with `columnwise` and [groups?, 1, 1] with `tilewise`. As an exponential f keeps its sign, and weight decay
-    pulls it to 1.
+    f = exp(g), or 1 + g with form `linear`; weight decay pulls either to 1. g is [groups?, out, 1] with `columnwise` and [groups?, 1, 1]
+    with `tilewise`.
     """
 
-    def __init__(self, kind: str, outs: list[int], groups: int) -> None:
+    def __init__(self, kind: str, form: str, outs: list[int], groups: int) -> None:
         lead = (groups,) if groups > 1 else ()
         rows = outs if kind == "columnwise" else [1] * len(outs)
         super().__init__(nn.Parameter(torch.zeros(*lead, count, 1)) for count in rows)
+        self.form = form
 
     def factor(self, index: int) -> Tensor:
         """Return f of one crossbar."""
-        factor: Tensor = self[index].exp()
+        g: Tensor = self[index]
+        factor: Tensor = 1 + g if self.form == "linear" else g.exp()
         return factor
 
     @torch.no_grad()

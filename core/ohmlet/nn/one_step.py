@@ -50,7 +50,7 @@ class OneStep(nn.Module):
         in_situ = own["_modules"].get("in_situ")
         if in_situ is None or not own["training"] or own["read"] is not None or not plain(x):
             return None
-        crossbar, scale, learned = in_situ.only(), in_situ.__dict__["_buffers"]["scale_0"], own["_modules"].get("log_scales")
+        crossbar, scale, learned = in_situ.only(), in_situ.__dict__["_buffers"]["scale_0"], own["_modules"].get("learned_scales")
         if hooked(own, crossbar.__dict__):
             return None
         if crossbar.pending:
@@ -92,7 +92,7 @@ class OneStep(nn.Module):
         (crossbar,) = crossbars.values()
         affine = getattr(crossbar, "mapped_affine", None)
         compute = affine() if affine is not None else None
-        if compute is None or modules.get("log_scales") is not None or hooked(self.__dict__, crossbar.__dict__):
+        if compute is None or modules.get("learned_scales") is not None or hooked(self.__dict__, crossbar.__dict__):
             return None
         if not (plain(x) and plain(weight) and (bias is None or plain(bias))):
             return None

@@ -32,7 +32,7 @@ def _count_step(optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> N
         # A layer that lives has all of its arrays: who gives it others says so in `_changes`.
         alive = [array for each in arrays if (array := each()) is not None]
         for array in () if updated else alive:
-            scales = array._modules.get("log_scales")
+            scales = array._modules.get("learned_scales")
             updated = updated or (scales is not None and any(id(each) in stepped for each in scales.parameters()))
         for array in alive:
             if updated:

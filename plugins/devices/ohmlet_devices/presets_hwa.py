@@ -49,7 +49,14 @@ class HWAStandard(Preset):
         }
         return {
             "tile": {"type": "inference", "forward": forward, **PARTS},
-            "mapping": {"max_in": 512, "max_out": 0, "omega": 1.0, "scales": "columnwise", "learned_scales": "columnwise"},
+            "mapping": {
+                "max_in": 512,
+                "max_out": 0,
+                "omega": 1.0,
+                "scales": "columnwise",
+                "learned_scales": "columnwise",
+                "learned_form": "linear",
+            },
         }
 
 
@@ -80,7 +87,7 @@ class WebComposer(Preset):
     family: ClassVar[str] = "PCM"
     g_min_uS: ClassVar[float] = 0.0  # noqa: N815
     g_max_uS: ClassVar[float] = 25.0  # noqa: N815
-    mapping: ClassVar[dict[str, Any]] = {"omega": 1.0, "scales": "columnwise", "learned_scales": "tilewise"}
+    mapping: ClassVar[dict[str, Any]] = {"omega": 1.0, "scales": "columnwise", "learned_scales": "tilewise", "learned_form": "linear"}
     """How weights are laid onto crossbars."""
 
     def build(self) -> Any:

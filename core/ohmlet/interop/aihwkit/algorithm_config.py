@@ -49,6 +49,7 @@ def mapping(parameters: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError("weight_scaling_lr_compensation is not read here: scale the learning rate instead")
     if parameters["learn_out_scaling"]:
         made["learned_scales"] = "columnwise" if parameters["out_scaling_columnwise"] else "tilewise"
+        made["learned_form"] = "linear"
     if omega <= 0:
         return {**made, "scales": "none"}
     return {**made, "omega": omega, "scales": "columnwise" if parameters["weight_scaling_columnwise"] else "tilewise"}
