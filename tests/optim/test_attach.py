@@ -425,3 +425,82 @@ def test_checkpointing_changes_no_number(passes: Any, reentrant: bool) -> None:
             optimizer.step()
         results.append(model.state_dict())
     assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
+
+
+PASSES = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(1))
+
+
+def made(kind: str, model: nn.Module) -> Any:
+    """Return an optimizer that updates cells."""
+    return AnalogSGD(model.parameters(), lr=0.3) if kind == "own" else attach(torch.optim.Adam(model.parameters(), lr=0.3), model)
+
+
+@pytest.mark.parametrize("kind", ["own", "attached"])
+def test_passes_before_a_closure_and_in_it_are_one_step(kind: str) -> None:
+    def trained_by(in_closure: int) -> dict[str, Tensor]:
+        model = network()
+        optimizer = made(kind, model)
+
+        def backward(x: Tensor) -> Tensor:
+            loss = loss_of(model, x)
+            loss.backward()
+            return loss
+
+        for _ in range(3):
+            optimizer.zero_grad()
+            for x in PASSES[: 2 - in_closure]:
+                backward(x)
+            rest = PASSES[2 - in_closure :]
+            optimizer.step(*([lambda rest=rest: sum(backward(x) for x in rest)] if in_closure else []))
+        return cells(model)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before, *others = (trained_by(count) for count in (0, 1, 2))
+    for other in others:
+        for name, value in before.items():
+            assert torch.equal(value, other[name]), name
+
+
+@pytest.mark.parametrize("kind", ["own", "attached"])
+@pytest.mark.parametrize("clears", [True, False])
+def test_what_waits_after_a_failed_step_is_forgotten_by_whoever_clears_gradients(kind: str, clears: bool) -> None:
+    model = network()
+    optimizer = made(kind, model)
+    y = model[0](X)
+    y.backward(torch.full_like(y, torch.inf))
+    z = model[2](torch.ones(4, 5))
+    z.backward(torch.ones_like(z))
+    before = cells(model)
+    with pytest.raises(OrderError, match="not finite"):
+        optimizer.step()
+    assert not moved(before, model)
+    if clears:
+        model.zero_grad()
+    optimizer.step()
+    after = cells(model)
+    assert torch.equal(before["0.weight"], after["0.weight"])
+    # The second layer had not had its turn: its update is made now, unless it was given up.
+    assert torch.equal(before["2.weight"], after["2.weight"]) == clears
+
+
+@pytest.mark.parametrize("kind", ["own", "attached"])
+def test_a_closure_that_fails_loses_nothing(kind: str) -> None:
+    def trained_by(fails: bool) -> dict[str, Tensor]:
+        model = network()
+        optimizer = made(kind, model)
+        loss_of(model, PASSES[0]).backward()
+
+        def failing() -> Tensor:
+            raise KeyError("a batch")
+
+        if fails:
+            with pytest.raises(KeyError):
+                optimizer.step(failing)
+        loss_of(model, PASSES[1]).backward()
+        optimizer.step()
+        return cells(model)
+
+    plain, failed = trained_by(False), trained_by(True)
+    for name, value in plain.items():
+        assert torch.equal(value, failed[name]), name

@@ -163,7 +163,7 @@ class InSitu(nn.Module):
                 "ohmlet.optim.attach(optimizer, model) after making the optimizer; one made before convert or retarget does not know the "
                 "layer as it is now"
             )
-        if self.anchor.grad is None and not recomputing():
+        if self.anchor.grad is None and self.left is None and not recomputing():
             self.drop()
 
     def take(self) -> None:
@@ -171,8 +171,15 @@ class InSitu(nn.Module):
         anchor: Any = self._parameters["anchor"]
         if anchor.grad is not None:
             # Not by attribute, which modules set slowly.
-            self.__dict__["left"] = anchor.grad
+            self.__dict__["left"] = anchor.grad if self.left is None else self.left + anchor.grad
             anchor.grad = None
+
+    def give_back(self) -> None:
+        """Leave at the anchor again what was taken, after a step that was not made: who clears gradients then forgets the updates."""
+        anchor: Any = self._parameters["anchor"]
+        if self.left is not None:
+            anchor.grad = self.left if anchor.grad is None else self.left + anchor.grad
+            self.__dict__["left"] = None
 
     def drop(self) -> None:
         """Forget the updates that wait, as `zero_grad` does with gradients."""
@@ -191,7 +198,10 @@ class InSitu(nn.Module):
         anchor, vectors = self._parameters["anchor"], self._buffers["vectors"]
         assert anchor is not None
         assert vectors is not None
-        left = anchor.grad if self.left is None else self.left
+        stepped = anchor.grad is not None
+        left = anchor.grad if self.left is None else self.left if anchor.grad is None else self.left + anchor.grad
+        # Not by attribute, which modules set slowly.
+        self.__dict__["left"] = None
         if left is None:
             # `model.zero_grad()` came after the backward passes, or `torch.autograd.grad` asked for other gradients.
             self.drop()
@@ -204,14 +214,11 @@ class InSitu(nn.Module):
         if done is Learned.NOTHING and (count := self._one_by_one(self.crossbars(), factor, world, lr, keys, name)):
             vectors.add_(count)
             done = Learned.CELLS
-        if self.left is not None:
-            # Not by attribute, which modules set slowly.
-            self.__dict__["left"] = None
-            return done
-        anchor.zero_()
-        if left is not None:
-            # What is made is made: a step without zero_grad before the next backward pass does not scale that one's updates.
-            left.zero_()
+        if stepped and anchor.grad is not None:
+            # An optimizer that saw the gradient may have moved the anchor. And what is made is made: a step without zero_grad before the
+            # next backward pass does not scale that one's updates.
+            anchor.zero_()
+            anchor.grad.zero_()
         return done
 
     def _one_by_one(self, crossbars: list[Any], factor: float, world: int, lr: float, keys: Tensor, name: str) -> int:
@@ -273,7 +280,7 @@ class InSitu(nn.Module):
             warnings.warn(
                 f"the gradients were scaled by {factor:.3g} before the step, as clip_grad_norm_ does: layer '{name}' learns in memory and "
                 "has no gradient, so the norm does not know of it; its errors are scaled likewise",
-                stacklevel=5,
+                stacklevel=6,
             )
         return factor
 

@@ -61,10 +61,23 @@ def _searched(optimizer: torch.optim.Optimizer) -> list[tuple[AnalogLayer, Any, 
 
 
 @torch.no_grad()
-def learn(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+def learn(optimizer: torch.optim.Optimizer, *_hook: Any) -> None:
     """Update every watched crossbar with what its backward passes have left, and show the layers' new weights."""
+    found = watched(optimizer)
+    try:
+        changed = _learn(found)
+    except BaseException:
+        for _, array, _ in found:
+            array._modules["in_situ"].give_back()  # type: ignore[operator, union-attr]
+        raise
+    for layer in changed:
+        read_back(layer)
+
+
+def _learn(found: list[tuple[AnalogLayer, AnalogArray, dict[str, Any]]]) -> list[AnalogLayer]:
+    """Update the crossbars of arrays found; return the layers that do not yet show their new weights."""
     changed: dict[int, AnalogLayer] = {}
-    for layer, array, group in watched(optimizer):
+    for layer, array, group in found:
         # Not by attribute, which modules look up in three places.
         in_situ: Any = array._modules["in_situ"]
         keys: Any = array._buffers["keys"]
@@ -82,10 +95,9 @@ def learn(optimizer: torch.optim.Optimizer, *_: Any) -> None:
                 f"layer '{array.name}' is in evaluation mode: its other parameters are trained and its cells are not; call model.train() "
                 "first, or switch off requires_grad of the others too",
                 UntrainedWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
-    for layer in changed.values():
-        read_back(layer)
+    return list(changed.values())
 
 
 def take(optimizer: torch.optim.Optimizer, *_hook: Any) -> None:
