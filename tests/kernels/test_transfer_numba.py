@@ -18,6 +18,7 @@ from ohmlet_kernels.pulsed_update.numba_learning import Learning
 from ohmlet_kernels.pulsed_update.numba_vectors import Views
 
 CELL = {"type": "soft_bounds_reference", "dw_min": 0.02, "w_min_dtod": 0.1}
+TILE_PARTS = ("read", "update")
 WRITES = {"desired_bl": 3, "update_management": False, "update_bl_management": False}
 
 
@@ -29,9 +30,9 @@ def layer(algorithm: dict[str, Any], engine: str = "numba", seed: int = 3) -> An
     config = {
         "tile": {
             "type": "in_memory",
-            "update_algorithm": {**cells, **{key: value for key, value in algorithm.items() if key != "read"}},
+            "update_algorithm": {**cells, **{key: value for key, value in algorithm.items() if key not in TILE_PARTS}},
             "update": {"desired_bl": 20},
-            **{key: value for key, value in algorithm.items() if key == "read"},
+            **{key: value for key, value in algorithm.items() if key in TILE_PARTS},
         },
         "mapping": {"scales": "columnwise", "omega": 0.5},
         "engine": engine,
@@ -40,11 +41,11 @@ def layer(algorithm: dict[str, Any], engine: str = "numba", seed: int = 3) -> An
     return AnalogLinear(7, 5, config=config, name="one")
 
 
-def trained(made: AnalogLinear, steps: int = 12) -> dict[str, Tensor]:
+def trained(made: AnalogLinear, steps: int = 12, rates: tuple[float, ...] = (0.5, 0.3, 0.5)) -> dict[str, Tensor]:
     """Return the state after some steps of training with batches of several sizes."""
     optimizer = AnalogSGD(made.parameters(), lr=0.5)
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = (0.5, 0.3, 0.5)[step % 3]
+        optimizer.param_groups[0]["lr"] = rates[step % len(rates)]
         optimizer.zero_grad()
         x = torch.randn(1 + step % 4, 7, generator=torch.Generator().manual_seed(step))
         (made(x) - 1).square().sum().backward()
@@ -149,6 +150,35 @@ def test_a_plan_is_made_once_for_each_size_of_batch_and_brought_to_other_rates(n
     monkeypatch.setattr(type(algorithm), "made", noted)
     trained(made)
     assert sizes == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["tiki_taka", "ttv2", "c_ttv2", "agad", "mixed_precision"])
+def test_steps_of_one_pass_and_of_several_with_as_many_vectors_share_a_plan(name: str) -> None:
+    def state(engine: str) -> dict[str, Tensor]:
+        made = layer({key: value for key, value in CASES[name].items() if key != "gamma"}, engine)
+        optimizer = AnalogSGD(made.parameters(), lr=0.5)
+        for step in range(9):
+            optimizer.zero_grad()
+            x = torch.randn(6, 7, generator=torch.Generator().manual_seed(step))
+            for part in x.split(2) if step % 3 == 1 else [x]:
+                (made(part) - 1).square().sum().backward()
+            optimizer.step()
+        return made.state_dict()
+
+    once, reference = state("numba"), state("reference")
+    for key, value in once.items():
+        torch.testing.assert_close(value, reference[key], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sgd", "tiki_taka"])
+def test_a_rate_that_no_plan_takes_leaves_the_plans_of_others_as_they_are(name: str) -> None:
+    # Trains as long as the rate asks for: 1.5 / 0.02 pulses are more than a word has.
+    unmanaged = {"desired_bl": 5, "fixed_bl": False, "update_management": False, "update_bl_management": False}
+    algorithm = CASES[name] | {"update": unmanaged}
+    rates = (0.05, 0.05, 0.05, 0.05, 1.5, 1.5, 1.5, 1.5)
+    once, reference = (trained(layer(algorithm, engine), 12, rates) for engine in ("numba", "reference"))
+    for key, value in once.items():
+        torch.testing.assert_close(value, reference[key], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["sgd", "agad", "ttv2", "mixed_precision"])

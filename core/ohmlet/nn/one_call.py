@@ -91,6 +91,7 @@ class OneCall:
             return None
         w = crossbar.weights()
         # Where reads see no buffer, weights are made anew each time.
-        whole = shown is not None and w is crossbar.weights() and shown.is_contiguous() and w.dtype == scale.dtype == torch.float32
+        plain = all(each.is_contiguous() and each.dtype == torch.float32 for each in (w, scale) if shown is not None)
+        whole = shown is not None and plain and w is crossbar.weights() and shown.is_contiguous() and shown.dtype == torch.float32
         step = crossbar.learning(plan, in_situ.square(0, scale), keys, vectors, (w, shown, scale) if whole else None)
         return plan, step, Learned.SHOWN if whole else Learned.CELLS

@@ -14,8 +14,8 @@ from ohmlet_kernels.pulsed_update.numba_blocks import Plan, at
 
 __all__ = ["Learning"]
 
-X, D, SCALED, SAMPLES, OUTS, SQUARE, SQUARES, FACTOR, ORDINALS, VECTORS, FUNCTION, BLOCK, SHOWN, W, INS, SCALE, SCALES = range(17)
-SIZE = 17
+X, D, SCALED, SAMPLES, OUTS, SQUARE, SQUARES, FACTOR, ORDINALS, VECTORS, FUNCTION, BLOCK, KEY, SHOWN, W, INS, SCALE, SCALES = range(18)
+SIZE = 18
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -40,7 +40,9 @@ def _learned(address):  # type: ignore[no-untyped-def]
     vectors, ordinals = counts(b[VECTORS], 1), counts(b[ORDINALS], samples)
     for i in range(samples):
         ordinals[i] = vectors[0] + i
-    counts(b[BLOCK], blocks.HEAD)[blocks.X] = b[X]
+    # All of it each time: vectors may have been given to the same plan by another way.
+    given = counts(b[BLOCK], blocks.HEAD)
+    given[blocks.X], given[blocks.D], given[blocks.ORDINALS], given[blocks.KEY] = b[X], b[SCALED], b[ORDINALS], b[KEY]
     called(b[FUNCTION], b[BLOCK])
     vectors[0] += samples
     if b[SHOWN] != 0:
@@ -62,11 +64,10 @@ class Learning:
     def __init__(self, plan: Plan, square: Tensor, key: Tensor, vectors: Tensor, shown: tuple[Tensor, Tensor, Tensor] | None) -> None:
         outs, ins, samples = (int(each) for each in plan.block[: blocks.SAMPLES + 1])
         scaled, ordinals, self.factor = np.empty((samples, outs), np.float32), np.empty(samples, np.int64), np.ones(1)
-        plan.block[blocks.D], plan.block[blocks.ORDINALS], plan.block[blocks.KEY] = at(scaled), at(ordinals), key.data_ptr()
         self.block: Any = np.zeros(SIZE, np.int64)
         self.block[SCALED:SHOWN] = (
             at(scaled), samples, outs, square.data_ptr(), square.numel(), at(self.factor), at(ordinals), vectors.data_ptr(),
-            plan.function, plan.address,
+            plan.function, plan.address, key.data_ptr(),
         )  # fmt: skip
         if shown is not None:
             w, matrix, scale = shown

@@ -54,6 +54,8 @@ class Planned(nn.Module):
     def paced(self, plan: Any, samples: int, lr: float) -> bool:
         """Bring a plan to another learning rate; return whether that is possible."""
         rates = self.rates(samples, lr)
+        # Until it is known to take the new rate, it has none: who holds it must not take it for one of the old rate.
+        plan.lr = None
         return rates is not None and plan.pace(*rates)
 
     @abstractmethod
