@@ -15,7 +15,7 @@ from ohmlet.experiment.data import Split
 from ohmlet.experiment.progress import Stage
 from ohmlet.experiment.schema import Phase
 from ohmlet.nn import AnalogLayer
-from ohmlet.optim import attach
+from ohmlet.optim import TrainingStep, attach
 from ohmlet_kernels.noise import key
 
 __all__ = ["accuracy", "train"]
@@ -74,6 +74,16 @@ def train(
     def record() -> None:
         state.update(step=step, model=model.state_dict(), optimizer=optimizer.state_dict(), generator=torch.get_rng_state())
 
+    def loss_of(output: Tensor, target: Tensor) -> Tensor:
+        loss = nn.functional.cross_entropy(output, target)
+        if not bool(torch.isfinite(loss.detach())):
+            raise ConfigError(
+                f"the loss became {float(loss.detach())} at step {step} of {total} of the {phase} training; "
+                f"lower {place or f'training.{phase}'}.optimizer.lr"
+            )
+        return loss
+
+    make_step = TrainingStep(model, loss_of, optimizer)
     model.train()
     shuffled = order(len(split.train_x), seed, phase, step // per_epoch)
     while step < total:
@@ -86,19 +96,11 @@ def train(
         some = shuffled[batch * settings.batch_size : (batch + 1) * settings.batch_size]
         for group in optimizer.param_groups:
             group["lr"] = settings.rate(step, per_epoch)
-        loss = nn.functional.cross_entropy(model(split.train_x[some]), split.train_y[some])
-        if not bool(torch.isfinite(loss.detach())):
-            raise ConfigError(
-                f"the loss became {float(loss.detach())} at step {step} of {total} of the {phase} training; "
-                f"lower {place or f'training.{phase}'}.optimizer.lr"
-            )
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        loss = make_step(split.train_x[some], split.train_y[some])
         step += 1
         stage.advance()
         if batch == per_epoch - 1:
-            stage.note(f"loss {float(loss.detach()):.3f}")
+            stage.note(f"loss {float(loss):.3f}")
             if after_epoch is not None:
                 after_epoch()
             if epoch % SAVE_EVERY == SAVE_EVERY - 1:

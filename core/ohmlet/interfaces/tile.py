@@ -112,11 +112,10 @@ class Tile(Spec):
     `set_weights(w, noise)`; `pending`, a `Pending` to which each backward pass of a training forward adds an `Errors`; and
     `update(x, d, lr, noise)` with x [groups?, V, in] and d [groups?, V, out], vectors in order, numbered by `noise.ordinals`.
     Where its attribute `composed` is true, its own weights are several arrays, which `composed_mvm(x, noise)` reads one by one; `mvm`
-    then serves weights that are handed over, such as a chip's. Where `affine(scale, bias)` is defined too and does not return None,
-    it returns what is kept and called as f(x, scale, bias, address) in training: bias + scale (w x), [S, out] of x [S, in], with the
-    numbers of `mvm`, or None where another scale or bias than that it was made for, or something else, has taken its place; fewer steps
-    for autograd in small layers. When f is certain of its answer it calls `address(S)` for the noise's key, the ordinal of the first
-    sample and the path. Where `plan(samples, lr)` is defined and does not return None, it is
+    then serves weights that are handed over, such as a chip's. Where `affine(scale, bias)` is defined too and does not return None, it
+    returns what computes bias + scale (w x) in one step of autograd, with the numbers of `mvm`: f(x, (key, first, path)) is [S, out] of x
+    [S, in] in training, `first` the ordinal of the first sample, and `f.stands(inputs, scale, bias)` tells whether it still is what was
+    asked for. Where `plan(samples, lr)` is defined and does not return None, it is
     what the engine makes of `update` for so many vectors, and `learning(plan, square, key, vectors, shown)` what it makes of a whole step:
     called with the addresses of x [S, in] and d [S, out] and a factor, it updates with errors factor d / square [1, out or 1], advances
     `vectors` and, if `shown` is the weights, the parameter that shows them and the scale between both, writes that. It returns False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +85,8 @@ class InSitu(nn.Module):
     gradient there, so that what a GradScaler or a clipping of gradients multiplies it with is known at the step.
     Buffers: `vectors`, how many (x, d) pairs have updated the crossbars so far; `scale_<k>`, from normalised to model units.
     """
+
+    NOT_FINITE: ClassVar[str] = "layer '{}' got errors that are not finite (NaN or infinite) in its backward pass; nothing was updated"
 
     def __init__(self, crossbars: nn.ModuleList, blocks: list[Block], groups: int, mapping: Mapping) -> None:
         super().__init__()
@@ -240,9 +242,7 @@ class InSitu(nn.Module):
             if count == 0:
                 continue
             if not _finite(d):
-                raise OrderError(
-                    f"layer '{name}' got errors that are not finite (NaN or infinite) in its backward pass; nothing was updated"
-                )
+                raise OrderError(self.NOT_FINITE.format(name))
             noise = Stream(self._keys(keys, index), vectors + _counted(count, x.device), vectors.clone(), "update")
             crossbar.update(x, d, lr, noise)
         return count

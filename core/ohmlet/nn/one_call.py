@@ -49,25 +49,31 @@ class OneCall:
         _, x, d = pending[0]
         if not type(x) is type(d) is Tensor or x.ndim != 2 or not (x.is_contiguous() and d.is_contiguous()):
             return Learned.NOTHING
-        scale: Any = in_situ._buffers["scale_0"]
-        told, places = (x.shape[0], x.dtype, d.dtype), [each.data_ptr() for each in self._around(in_situ, keys, shown)]
-        known = self.bound.get(told)
-        stands = known is not None and known[0] == places and known[1] == scale._version
-        # A plan of another learning rate can be brought to this one, and stays the same, or cannot.
-        if not stands or known is None or (known[2].lr != lr and crossbar.plan(len(x), lr) is not known[2]):
-            if len(self.bound) >= KEPT:
-                self.bound.clear()
-            made = self._made(in_situ, x, d, lr, keys, shown)
-            if made is None:
-                return Learned.NOTHING
-            known = self.bound[told] = (places, scale._version, *made)
-        _, _, _, step, done = known
-        if not step(x.data_ptr(), d.data_ptr(), factor):
+        if not (x.dtype is d.dtype is torch.float32 and x.is_cpu and d.is_cpu):
+            return Learned.NOTHING
+        step, done = self.bound_to(in_situ, x.shape[0], lr, keys, shown)
+        if step is None or not step(x.data_ptr(), d.data_ptr(), factor):
             return Learned.NOTHING
         pending.clear()
         return done
 
-    def _around(self, in_situ: InSitu, keys: Tensor, shown: Tensor | None) -> list[Tensor]:
+    def bound_to(self, in_situ: InSitu, samples: int, lr: float, keys: Tensor, shown: Tensor | None) -> tuple[Any, Learned]:
+        """Return the engine's call for a step with so many vectors, and what it does; None without one."""
+        crossbar, scale = in_situ.only(), in_situ.scale(0)
+        places = [each.data_ptr() for each in self.around(in_situ, keys, shown)]
+        known = self.bound.get(samples)
+        stands = known is not None and known[0] == places and known[1] == scale._version
+        # A plan of another learning rate can be brought to this one, and stays the same, or cannot.
+        if not stands or known is None or (known[2].lr != lr and crossbar.plan(samples, lr) is not known[2]):
+            if len(self.bound) >= KEPT:
+                self.bound.clear()
+            made = self._made(in_situ, samples, lr, keys, shown)
+            if made is None:
+                return None, Learned.NOTHING
+            known = self.bound[samples] = (places, scale._version, *made)
+        return known[3], known[4]
+
+    def around(self, in_situ: InSitu, keys: Tensor, shown: Tensor | None) -> list[Tensor]:
         """Return all memory that a step works on, whose places tell whether what was bound to it still is."""
         if not self.buffers:
             # Dictionaries, in which tensors may be replaced.
@@ -78,15 +84,11 @@ class OneCall:
             around.append(shown)
         return around
 
-    def _made(
-        self, in_situ: InSitu, x: Tensor, d: Tensor, lr: float, keys: Tensor, shown: Tensor | None
-    ) -> tuple[Any, Any, Learned] | None:
-        """Return the engine's plan and its call for steps with as many vectors as x and d have, and what it does; None without either."""
+    def _made(self, in_situ: InSitu, samples: int, lr: float, keys: Tensor, shown: Tensor | None) -> tuple[Any, Any, Learned] | None:
+        """Return the engine's plan and its call for steps with so many vectors, and what it does; None without either."""
         crossbar, scale, vectors = in_situ.only(), in_situ.scale(0), in_situ.vectors
         plan_of = getattr(crossbar, "plan", None)
-        if plan_of is None or not (x.is_cpu and d.is_cpu and x.dtype == d.dtype == torch.float32):
-            return None
-        plan = plan_of(len(x), lr)
+        plan = None if plan_of is None else plan_of(samples, lr)
         if plan is None:
             return None
         w = crossbar.weights()

@@ -45,35 +45,45 @@ class OneStep(nn.Module):
 
     def at_once(self, x: Tensor, bias: Tensor | None) -> Tensor | None:
         """Return y [S, out] of x [S, in] in training where one crossbar computes it in one step, else None; the same numbers."""
+        affine = self.affine(x.shape[1], bias) if plain(x) else None
+        if affine is None:
+            return None
+        y: Tensor = affine(x, self._address(len(x)))
+        modules = self.__dict__["_modules"]
+        learned = modules.get("learned_scales")
+        if learned is None:
+            return y
+        # Factors that are learned are torch's to differentiate.
+        factor = (modules["in_situ"].scale(0) * learned.factor(0).to(y.dtype)).mT
+        return y * factor if bias is None else torch.addcmul(bias, y, factor)
+
+    def affine(self, inputs: int, bias: Tensor | None) -> Any:
+        """Return what computes the layer for vectors of so many inputs in training, where one crossbar does so in one step, else None.
+
+        With learned scales it computes no more than w x.
+        """
         # Modules look attributes up in three places, tens of times for a mini-batch.
         own = self.__dict__
-        in_situ = own["_modules"].get("in_situ")
-        if in_situ is None or not own["training"] or own["read"] is not None or not plain(x):
+        modules = own["_modules"]
+        in_situ = modules.get("in_situ")
+        if in_situ is None or not own["training"] or own["read"] is not None:
             return None
-        crossbar, scale, learned = in_situ.only(), in_situ.__dict__["_buffers"]["scale_0"], own["_modules"].get("learned_scales")
+        crossbar = in_situ.only()
         if hooked(own, crossbar.__dict__):
             return None
         if crossbar.pending:
             in_situ.check(self.name)
-        if learned is None:
-            return self._made(crossbar, x, scale, bias)
-        z = self._made(crossbar, x, UNIT, None)
-        if z is None:
-            return None
-        # Factors that are learned are torch's to differentiate.
-        factor = (scale * learned.factor(0).to(scale.dtype)).mT
-        return z * factor if bias is None else torch.addcmul(bias, z, factor)
-
-    def _made(self, crossbar: Any, x: Tensor, scale: Tensor, bias: Tensor | None) -> Tensor | None:
-        """Return bias + scale (w x) [S, out] of x [S, in] where a crossbar computes it in one step, else None."""
-        own = self.__dict__
-        y: Tensor | None = None if own["bound"] is None else own["bound"](x, scale, bias, self._address)
-        if y is None:
+        scale = in_situ.__dict__["_buffers"]["scale_0"]
+        if modules.get("learned_scales") is not None:
+            scale, bias = UNIT, None
+        bound = own["bound"]
+        if bound is None or not bound.stands(inputs, scale, bias):
             # Something has changed, as when a model is moved; or there is nothing that computes it in one step.
-            affine = self._whole(crossbar) and (bias is None or plain(bias)) and crossbar.affine(scale, bias)
-            self.bound = affine or None
-            y = self.bound(x, scale, bias, self._address) if self.bound is not None else None
-        return y
+            whole = self._whole(crossbar) and (bias is None or plain(bias))
+            bound = self.bound = crossbar.affine(scale, bias) if whole else None
+            if bound is None or not bound.stands(inputs, scale, bias):
+                return None
+        return bound
 
     def _whole(self, crossbar: nn.Module) -> bool:
         """Whether one crossbar does all that the layer does, and may know how to do so in one step."""

@@ -19,13 +19,12 @@ def plain(x: Tensor) -> bool:
     return type(x) in (Tensor, nn.Parameter) and x.dtype is torch.float32 and x.is_cpu
 
 
-def hooked(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether somebody wants to know of the calls of two modules with these attributes, their `__dict__`."""
-    return bool(
-        one["_forward_hooks"] or one["_forward_pre_hooks"] or one["_backward_hooks"] or one["_backward_pre_hooks"]
-        or other["_forward_hooks"] or other["_forward_pre_hooks"] or other["_backward_hooks"] or other["_backward_pre_hooks"]
-        or _hooked_everywhere()
-    )  # fmt: skip
+def hooked(*modules: dict[str, Any]) -> bool:
+    """Whether somebody wants to know of the calls of modules with these attributes, their `__dict__`."""
+    for own in modules:
+        if own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]:
+            return True
+    return bool(_hooked_everywhere())
 
 
 def advance(counter: Tensor, by: int) -> int:

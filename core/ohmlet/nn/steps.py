@@ -17,7 +17,7 @@ from ohmlet.nn.plain import advance
 __all__: list[str] = []
 
 
-def _count_step(optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
+def count_step(optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
     """Advance the step count of every layer with a matrix or learned scales that this optimizer has just updated."""
     stepped, found = _stepped_by(optimizer)
     for reference, arrays in found:
@@ -80,4 +80,4 @@ def _remind(array: AnalogArray, stepped: set[int], updated: bool) -> None:
             )
 
 
-register_optimizer_step_post_hook(_count_step)
+register_optimizer_step_post_hook(count_step)

@@ -1,6 +1,7 @@
-"""Optimizers for layers that learn in memory: AnalogSGD, and `attach` for any other of torch's."""
+"""Optimizers for layers that learn in memory: AnalogSGD, `attach` for any other of torch's, and TrainingStep for all of a step."""
 
 from ohmlet.optim.attach import attach
 from ohmlet.optim.sgd import AnalogSGD
+from ohmlet.optim.training_step import TrainingStep
 
-__all__ = ["AnalogSGD", "attach"]
+__all__ = ["AnalogSGD", "TrainingStep", "attach"]

@@ -18,7 +18,7 @@ from ohmlet_kernels.analog_mvm.numba_weights import largest_of_rows
 from ohmlet_kernels.analog_mvm.settings import MVM
 from ohmlet_kernels.noise import Stream
 
-__all__ = ["Rows", "known", "word"]
+__all__ = ["Rows", "backward_rows", "finite_errors", "forward_rows", "known", "purposes_of", "purposes_of_attempts", "word"]
 
 
 @functools.lru_cache(1024)
@@ -37,14 +37,15 @@ def word(path: str, purpose: str) -> np.uint64:
 
 
 @functools.lru_cache(1024)
-def _purposes(path: str) -> Any:
+def purposes_of(path: str) -> Any:
+    """Return the words of weight and output noise of a read with noise of a path."""
     return np.array([word(path, "weight"), word(path, "output")])
 
 
 @functools.lru_cache(1024)
-def _purposes_of_attempts(path: str, count: int) -> Any:
+def purposes_of_attempts(path: str, count: int) -> Any:
     """Return the words of weight and output noise of a first read and of so many further attempts [count + 1, 2]."""
-    return np.array([_purposes(path), *(_purposes(f"{path}/attempt {attempt}") for attempt in range(1, count + 1))])
+    return np.array([purposes_of(path), *(purposes_of(f"{path}/attempt {attempt}") for attempt in range(1, count + 1))])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -100,7 +101,7 @@ def _copy(w, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _forward(x, w, factor, factors, bias, y, rows, inputs, outputs, numbers, purposes, key, first, kept):  # type: ignore[no-untyped-def]
+def forward_rows(x, w, factor, factors, bias, y, rows, inputs, outputs, numbers, purposes, key, first, kept):  # type: ignore[no-untyped-def]
     """Fill y [rows, out] with b + s (w x) of x [rows, in], w [out, in], s [factors, 1], b [out]; kept becomes w unless it has no size.
 
     x, w, s, b (0 for none) and y are addresses; numbers are limit, step and bound of the inputs, then what `after` takes; purposes are
@@ -129,7 +130,7 @@ def _errors(g, factor, d):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _finite_errors(g, factor, factors, d, rows, outputs):  # type: ignore[no-untyped-def]
+def finite_errors(g, factor, factors, d, rows, outputs):  # type: ignore[no-untyped-def]
     """Fill d as `_errors` does, g, s and d being addresses; return whether all of it is finite."""
     made, largest = reals(d, (rows, outputs)), np.empty(rows, np.float32)
     _errors(reals(g, (rows, outputs)), reals(factor, (factors, 1)), made)
@@ -141,7 +142,7 @@ def _finite_errors(g, factor, factors, d, rows, outputs):  # type: ignore[no-unt
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _backward(g, w, factor, factors, y, d, rows, inputs, outputs, numbers, purposes, key, first):  # type: ignore[no-untyped-def]
+def backward_rows(g, w, factor, factors, y, d, rows, inputs, outputs, numbers, purposes, key, first):  # type: ignore[no-untyped-def]
     """Fill d as `_errors` does, and y [rows, in] with its outputs of w [out, in], read transposed; return whether all of d is finite.
 
     g, s, y and d are addresses, `numbers` those of `_forward`.
@@ -193,13 +194,13 @@ class Rows:
         s [out or 1, 1] is the `factor`, b [out] the bias; the copy is for `backward`.
         """
         samples, outputs, inputs = x.shape[0], self.outputs, self.inputs
-        kept, purposes = np.empty((outputs, inputs), np.float32) if keep else NO_COPY, _purposes_of_attempts(path, self.attempts)
+        kept, purposes = np.empty((outputs, inputs), np.float32) if keep else NO_COPY, purposes_of_attempts(path, self.attempts)
         if samples <= self.few:
             y = _room(samples, outputs)
             x = x if x.is_contiguous() else x.contiguous()
             # Addresses, for arrays take compiled code longer to take up than some of the loops to run.
             given = (x.data_ptr(), w.data_ptr(), factor.data_ptr(), factor.shape[0], 0 if bias is None else bias.data_ptr(), y.data_ptr())
-            _forward(*given, samples, inputs, outputs, self.numbers, purposes, key, first, kept)
+            forward_rows(*given, samples, inputs, outputs, self.numbers, purposes, key, first, kept)
             return y, kept
         v, scale = np.empty((samples, inputs), np.float32), np.empty(samples, np.float32)
         _drive(_numpy(x), self.numbers, scale, v)
@@ -224,14 +225,14 @@ class Rows:
         if samples <= self.few:
             y = _room(samples, inputs)
             given = (g.data_ptr(), w, factor.data_ptr(), factor.shape[0], y.data_ptr(), d.data_ptr())
-            finite: bool = _backward(*given, samples, inputs, outputs, self.numbers, _purposes(path), key, first)
+            finite: bool = backward_rows(*given, samples, inputs, outputs, self.numbers, purposes_of(path), key, first)
             return y, d, finite
         errors = d.numpy()
         _errors(_numpy(g), _numpy(factor), errors)
         v, scale = np.empty_like(errors), np.empty(samples, np.float32)
         finite = _drive(errors, self.numbers, scale, v)
         made = times(torch.from_numpy(v), torch.from_numpy(w).mT.contiguous())
-        _sense(made.numpy(), scale, key, first, _purposes(path), self.numbers[3:])
+        _sense(made.numpy(), scale, key, first, purposes_of(path), self.numbers[3:])
         return made, d, finite
 
     @staticmethod
@@ -240,4 +241,4 @@ class Rows:
         g = g if g.is_contiguous() else g.contiguous()
         samples, outputs = g.shape
         d = _room(samples, outputs)
-        return d, bool(_finite_errors(g.data_ptr(), factor.data_ptr(), factor.shape[0], d.data_ptr(), samples, outputs))
+        return d, bool(finite_errors(g.data_ptr(), factor.data_ptr(), factor.shape[0], d.data_ptr(), samples, outputs))

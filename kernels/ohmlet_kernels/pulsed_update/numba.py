@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ohmlet_kernels.network_step.numba import Network
 from ohmlet_kernels.noise import Stream
 from ohmlet_kernels.noise.keys import purpose_word
 from ohmlet_kernels.pulsed_update import reference
@@ -163,3 +164,4 @@ pulsed_update.transfer = transfer  # type: ignore[attr-defined]
 pulsed_update.rows = Rows  # type: ignore[attr-defined]
 pulsed_update.gathered = gathered  # type: ignore[attr-defined]
 pulsed_update.learning = Learning  # type: ignore[attr-defined]
+pulsed_update.network = Network  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from ohmlet_kernels.addresses import called, counts, doubles, reals
 from ohmlet_kernels.pulsed_update import numba_blocks as blocks
 from ohmlet_kernels.pulsed_update.numba_blocks import Plan, at
 
-__all__ = ["Learning"]
+__all__ = ["FACTOR", "SIZE", "D", "Learning", "X", "learned"]
 
 X, D, SCALED, SAMPLES, OUTS, SQUARE, SQUARES, FACTOR, ORDINALS, VECTORS, FUNCTION, BLOCK, KEY, SHOWN, W, INS, SCALE, SCALES = range(18)
 SIZE = 18
@@ -31,7 +31,7 @@ def _scaled(d, factor, square, out):  # type: ignore[no-untyped-def]
 
 
 @njit("boolean(int64)", nogil=True, cache=True, error_model="numpy")
-def _learned(address):  # type: ignore[no-untyped-def]
+def learned(address):  # type: ignore[no-untyped-def]
     b = counts(address, SIZE)
     samples, outs, ins = b[SAMPLES], b[OUTS], b[INS]
     d, scaled = reals(b[D], (samples, outs)), reals(b[SCALED], (samples, outs))
@@ -82,5 +82,5 @@ class Learning:
         """Make the update for vectors at two addresses; return whether it was made: it is not, and nothing changes, unless d is finite."""
         block = self.block
         block[X], block[D], self.factor[0] = x, d, factor
-        made: bool = _learned(self.address)
+        made: bool = learned(self.address)
         return made

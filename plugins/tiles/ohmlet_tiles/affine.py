@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from ohmlet_kernels.analog_mvm import MVM
 from ohmlet_tiles.input_range import AbsMax, Unscaled
 from ohmlet_tiles.pass_module import PassModule
 
-__all__ = ["Affine", "engine_learning", "whole_pass", "whole_read"]
+__all__ = ["Affine", "engine_part", "whole_pass", "whole_read"]
 
 
 def whole_pass(module: PassModule, site: Site) -> Any:
@@ -44,10 +43,10 @@ def whole_read(module: PassModule | None, site: Site) -> MVM | None:
     return numbers if rows is not None and module.readout is None and not numbers.bound_management and rows.fits(numbers) else None
 
 
-def engine_learning(site: Site) -> Any:
-    """Return what the engine makes an optimizer's step of, or None where it has no updates in one call."""
+def engine_part(site: Site, name: str) -> Any:
+    """Return a part of the engine's updates: its `learning` in one call, or its `network` of crossbars; None where it has none."""
     try:
-        return getattr(site.kernel("pulsed_update", "cpu"), "learning", None)
+        return getattr(site.kernel("pulsed_update", "cpu"), name, None)
     except ConfigError:
         return None
 
@@ -111,8 +110,8 @@ _transforming: Any = getattr(torch._C, "_are_functorch_transforms_active", lambd
 class Affine:
     """A layer of one crossbar in one step of autograd, bound to a scale [out or 1, 1] and a bias [out] of float32 on the CPU, in order.
 
-    `affine(x, scale, bias, address)` is b + s (w x) [S, out] in training for float32 x [S, in] with gradients enabled, or None where
-    something is not what it was when this was made, or is none of the engine's; `address(S)` numbers the samples, called when that is sure.
+    `affine(x, address)` is b + s (w x) [S, out] in training for float32 x [S, in] with gradients enabled, the noise at (key, ordinal of
+    the first sample, path); only while `stands` says that all is what it was when this was made.
     """
 
     def __init__(self, crossbar: Any, scale: Tensor, bias: Tensor | None) -> None:
@@ -128,24 +127,30 @@ class Affine:
         """Pickle and copy as nothing: a copied crossbar is bound anew."""
         return type(None), ()
 
-    def __call__(self, x: Tensor, scale: Tensor, bias: Tensor | None, address: Callable[[int], tuple[int, int, str]]) -> Tensor | None:
-        """Return the outputs, or None."""
+    def stands(self, inputs: int, scale: Tensor, bias: Tensor | None) -> bool:
+        """Whether all is what it was when this was made, with this scale and bias, and takes vectors of so many inputs."""
         own, (front, of_front, back, of_back) = self.own, self.passes
         if scale is not self.scale or bias is not self.bias or not own["training"]:
-            return None
+            return False
         if front["variation"] is not of_front or back["variation"] is not of_back:
-            return None
+            return False
         w = self.read()
         if w is not self.w:
             # Compiled code takes it by its address.
             if not (w.dtype is torch.float32 and w.is_cpu and w.is_contiguous()):
-                return None
+                return False
             self.w = w
-        (samples, inputs), size = x.shape, w.shape
+        outs, ins = w.shape
         # What a parameter holds can be replaced in it, as `bias.data = ...` does.
-        fits = bias is None or (bias.dtype is torch.float32 and bias.numel() == size[0] and bias.is_contiguous())
-        if not fits or inputs != size[1]:
-            return None
-        apply = _whole_apply if _transforming() else _apply
-        y: Tensor = apply(x, own["pending"].anchor, bias, (own, scale, w), address(samples))
+        return inputs == ins and (bias is None or (bias.dtype is torch.float32 and bias.numel() == outs and bias.is_contiguous()))
+
+    def link(self) -> tuple[Any, Any, Tensor]:
+        """Return the engine's passes forwards and backwards, the latter None if it is exact, and the weights; only while this `stands`."""
+        assert self.w is not None
+        return self.own["whole_forward"], self.own["whole_backward"], self.w
+
+    def __call__(self, x: Tensor, address: tuple[int, int, str]) -> Tensor:
+        """Return the outputs; only while this `stands`."""
+        own, apply = self.own, _whole_apply if _transforming() else _apply
+        y: Tensor = apply(x, own["pending"].anchor, self.bias, (own, self.scale, self.w), address)
         return y

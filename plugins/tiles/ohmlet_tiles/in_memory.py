@@ -22,7 +22,7 @@ from ohmlet.interfaces.update_algorithm import UpdateAlgorithm, operand
 from ohmlet_kernels.analog_mvm import Variation
 from ohmlet_kernels.noise import Stream
 from ohmlet_kernels.noise import key as stream_key
-from ohmlet_tiles.affine import Affine, engine_learning, whole_pass, whole_read
+from ohmlet_tiles.affine import Affine, engine_part, whole_pass, whole_read
 from ohmlet_tiles.analog_pass import AnalogPass
 from ohmlet_tiles.array_passes import ArrayPasses, array_io, array_modules, check_array_io
 from ohmlet_tiles.composed import Composed, check_ranges
@@ -114,7 +114,7 @@ class InMemoryCrossbar(nn.Module):
             check_ranges(type(tile.update_algorithm).__name__, self.forward_pass, self.backward_pass)
         self.pending = Pending()
         self.calls = 0
-        self.learning = engine_learning(site)
+        self.learning, self.network = engine_part(site, "learning"), engine_part(site, "network")
         self.whole_forward = whole_pass(self.forward_pass, site) if len(self.algorithms) == 1 else None
         self.whole_backward = whole_pass(self.backward_pass, site) if self.backward_pass is not None else None
 

@@ -1,0 +1,201 @@
+"""Chains: the layers of a network that learn in memory one after the other, for a training step of all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ohmlet.nn.linear import AnalogLinear
+from ohmlet.nn.one_call import Learned
+from ohmlet.nn.plain import hooked, plain
+from ohmlet.nn.read_out import shown, verify, whole
+
+__all__ = ["Chain", "Member"]
+
+ACTIVATIONS = (nn.Sigmoid, nn.ReLU, nn.Tanh, nn.GELU)
+KEPT = 4
+"""Sizes of mini-batches that are bound at a time."""
+
+
+class Member(NamedTuple):
+    """A layer of a chain with the activation behind it."""
+
+    layer: AnalogLinear
+    activation: nn.Module | None
+
+
+class Bound(NamedTuple):
+    """A network of the engine's, and where all memory was when it was made."""
+
+    network: Any
+    places: list[int]
+    parts: list[Any]
+    """What the engine's network was made of."""
+
+
+class Chain:
+    """The crossbars of an `nn.Sequential`: what shapes inputs `before` them, layers with activations, and modules `behind`.
+
+    Made for the modules as they are, which `stands` tells. Modules behind have no parameters to be learned.
+    """
+
+    def __init__(self, model: nn.Sequential, members: list[Member], before: list[nn.Module], behind: list[nn.Module]) -> None:
+        self.before, self.members, self.behind = before, members, behind
+        self.containers = [(each, tuple(each._modules.values())) for each in _containers(model)]
+        activations = [member.activation for member in members if member.activation is not None]
+        self.watched = [each.__dict__ for each in (*(each for each, _ in self.containers), *activations)]
+        self.bound: dict[int, Bound] = {}
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Chain | None:
+        """Return the chain of a model, or None of one that is more than a chain."""
+        if type(model) is not nn.Sequential:
+            return None
+        modules = list(_flat(model))
+        at = [index for index, module in enumerate(modules) if type(module) is AnalogLinear]
+        if not at:
+            return None
+        members: list[Member] = []
+        index = at[0]
+        while index < len(modules) and type(modules[index]) is AnalogLinear:
+            layer, following = modules[index], modules[index + 1] if index + 1 < len(modules) else None
+            activation = following if type(following) in ACTIVATIONS and "forward" not in vars(following) else None
+            members.append(Member(layer, activation))  # type: ignore[arg-type]
+            index += 1 if activation is None else 2
+        before, behind = modules[: at[0]], modules[index:]
+        learned = any(each.requires_grad for module in behind for each in module.parameters())
+        once = len({id(member.layer) for member in members}) == len(members)
+        # What comes before is computed again where the engine then turns out to have nothing for the chain.
+        plain_before = all(type(module) in (nn.Flatten, nn.Identity) for module in before)
+        return cls(model, members, before, behind) if once and plain_before and not learned and index > at[-1] else None
+
+    def stands(self) -> bool:
+        """Whether the model has the modules that it had."""
+        return all(tuple(container._modules.values()) == members for container, members in self.containers)
+
+    def is_watched(self) -> bool:
+        """Whether somebody wants to know of calls that would not be made."""
+        return hooked(*self.watched)
+
+    def arrays(self) -> list[Any]:
+        """Return the arrays of the layers."""
+        return [member.layer._modules["array"] for member in self.members]
+
+    def parameters(self) -> Iterator[nn.Parameter | None]:
+        """Yield anchors, biases and learned scales as they are now."""
+        for layer, _ in self.members:
+            own = layer.__dict__
+            array: Any = own["_modules"]["array"]
+            modules = array._modules
+            yield modules["in_situ"]._parameters["anchor"] if "in_situ" in modules else None
+            yield own["_parameters"]["bias"]
+            if modules.get("learned_scales") is not None:
+                yield from modules["learned_scales"].parameters()
+
+    def network(self, x: Tensor, rates: list[tuple[float, float, float]], count: bool) -> Any:
+        """Return what the engine makes of the chain for inputs x [S, in] in training, or None where it has nothing for it.
+
+        `rates` are those of each layer's cells, bias and learned scales; `count` is whether steps are counted.
+        """
+        samples, inputs = x.shape
+        affines: list[Any] = []
+        steps: list[Any] = []
+        places: list[int] = []
+        for (layer, _), (lr, _, _) in zip(self.members, rates, strict=True):
+            own = layer.__dict__
+            array = own["_modules"]["array"]
+            if "forward" in own or hooked(own):
+                return None
+            if own["held"]:
+                verify(layer)
+            bias = own["_parameters"]["bias"]
+            affine, weight = array.affine(inputs, bias), whole(layer)
+            if affine is None or weight is None:
+                return None
+            buffers, in_situ = array._buffers, array._modules["in_situ"]
+            if in_situ.only().pending:
+                return None
+            step, done = in_situ.one_call.bound_to(in_situ, samples, lr, buffers["keys"], weight)
+            if done is not Learned.SHOWN:
+                return None
+            learned = array._modules.get("learned_scales")
+            scale = in_situ._buffers["scale_0"]
+            around = [buffers["keys"], buffers["trained_samples"], buffers["steps"], scale, weight, *affine.link()[2:]]
+            around += [] if bias is None else [bias]
+            around += [] if learned is None else [*learned.parameters()]
+            places += map(Tensor.data_ptr, around)
+            affines.append(affine)
+            steps.append(step)
+            inputs = layer.out_features
+        known, parts = self.bound.get(samples), [*affines, *steps, count]
+        if known is None or known.places != places or known.parts != parts:
+            network = self._made(samples, affines, steps, count)
+            if network is None:
+                return None
+            if len(self.bound) >= KEPT:
+                self.bound.clear()
+            known = self.bound[samples] = Bound(network, places, parts)
+        known.network.rates[:] = [rate[1:] for rate in rates]
+        return known.network
+
+    def _made(self, samples: int, affines: list[Any], steps: list[Any], count: bool) -> Any:
+        """Return the engine's network, or None."""
+        links = []
+        kind: Any = None
+        for (layer, activation), affine, step in zip(self.members, affines, steps, strict=True):
+            array: Any = layer.array
+            front, back, w = affine.link()
+            learned, bias = array.learned_scales, layer.bias
+            parameter = None if learned is None else learned[0]
+            if not all(each is None or (plain(each) and each.is_contiguous()) for each in (bias, parameter)):
+                return None
+            kind = getattr(array.in_situ.only(), "network", None)
+            if kind is None:
+                return None
+            made = kind.link(
+                front, back, w, array.in_situ.scale(0), bias, _named(activation), parameter,
+                learned is not None and learned.form == "linear", array.keys, array.trained_samples, array.steps if count else None, step,
+            )  # fmt: skip
+            links.append(made)
+        return kind(links, samples) if kind.fits(links, samples) else None
+
+    def note(self) -> None:
+        """Take note that the engine has written parameters, past torch."""
+        for layer, _ in self.members:
+            for parameter in layer._parameters.values():
+                if parameter is not None and parameter.requires_grad:
+                    torch.autograd.graph.increment_version(parameter)
+            learned = layer.array.learned_scales
+            for parameter in () if learned is None else learned.parameters():
+                torch.autograd.graph.increment_version(parameter)
+            weight = layer._parameters["weight"]
+            assert weight is not None
+            shown(layer, weight)
+
+
+def _named(activation: nn.Module | None) -> str:
+    """Return an activation's name, and how it is approximated where there are several ways."""
+    return " ".join(
+        [type(activation).__name__, *([activation.approximate] if isinstance(activation, nn.GELU) else [])] if activation else []
+    )
+
+
+def _containers(model: nn.Module) -> Iterator[nn.Module]:
+    """Yield a Sequential and those in it."""
+    yield model
+    for child in model.children():
+        if type(child) is nn.Sequential:
+            yield from _containers(child)
+
+
+def _flat(model: nn.Module) -> Iterator[nn.Module]:
+    """Yield the modules that a Sequential calls, one after the other."""
+    # Not its children, which name a module once that is called twice.
+    for child in model._modules.values():
+        if type(child) is nn.Sequential:
+            yield from _flat(child)
+        elif child is not None:
+            yield child

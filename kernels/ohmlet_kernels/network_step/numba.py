@@ -1,0 +1,152 @@
+"""A network of crossbars that learn, bound to the memory that it works on, for mini-batches of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ohmlet_kernels.analog_mvm.numba_rows import Rows, purposes_of, purposes_of_attempts
+from ohmlet_kernels.network_step import numba_links as links_
+from ohmlet_kernels.network_step.numba_activations import CODES, block, known_activation
+from ohmlet_kernels.network_step.numba_sums import grouped
+from ohmlet_kernels.network_step.torch_activations import TORCH, activated, derived
+from ohmlet_kernels.pulsed_update.numba_blocks import at
+from ohmlet_kernels.pulsed_update.numba_learning import Learning
+
+__all__ = ["Link", "Network"]
+
+ANY_GROUP = 64
+
+
+class Link(NamedTuple):
+    """A crossbar, with scale, bias, activation and learned scale: y = f(b + s g (w x)). All is float32 on the CPU and in order."""
+
+    front: Rows
+    back: Rows | None
+    w: Tensor
+    scale: Tensor
+    bias: Tensor | None
+    activation: str
+    """The name of torch's module, or none."""
+    learned: Tensor | None
+    """The parameter of a factor on the scale, [out or 1, 1]: 1 + it if `linear`, its exponential otherwise."""
+    linear: bool
+    key: Tensor
+    """int64 [1], as the counters of samples `seen` and of `steps` that this step counts too, if there are any."""
+    seen: Tensor
+    steps: Tensor | None
+    learning: Learning
+
+
+class Network:
+    """Links one after the other, for S samples: outputs, then errors and updates for the gradient of the outputs.
+
+    The same numbers as each link's `Rows` and `Learning` with torch's activations between them, and as torch.optim.SGD for bias and
+    learned scale, the last with sums in another order. Everything must stay where it is; `rates` float64 [links, 2] may change.
+    """
+
+    link = Link
+
+    def __init__(self, links: Sequence[Link], samples: int) -> None:
+        self.samples, self.outs, self.links = samples, links[-1].front.outputs, links
+        self.rates = np.zeros((len(links), 2))
+        self.blocks: Any = np.zeros((len(links), links_.SIZE), np.int64)
+        self.kept: list[Any] = []
+        self.made, self.outputs, self.gradients, self.errors = (
+            [self._room(samples, link.front.outputs) for link in links] for _ in range(4)
+        )
+        for k, link in enumerate(links):
+            self._fill(k, link)
+        self.address = at(self.blocks)
+        self.held: Any = None
+        # Compiled code goes on up to what is torch's to do.
+        last = len(links)
+        by_torch = [k for k, link in enumerate(links) if link.activation in TORCH]
+        self.forwards = list(pairwise(sorted({0, last, *(k + 1 for k in by_torch)})))
+        exact = [k for k, link in enumerate(links) if k and link.back is None]
+        self.backwards = list(pairwise(sorted({0, last, *(k + 1 for k in by_torch), *exact})))[::-1]
+
+    @staticmethod
+    def fits(links: Sequence[Link], samples: int) -> bool:
+        """Whether loops here are right for so many samples, and all activations are known."""
+        few = all(samples <= link.front.few and (link.back is None or samples <= link.back.few) for link in links)
+        return samples > 0 and few and all(_known(link.activation, samples * link.front.outputs) for link in links)
+
+    def _room(self, *size: int) -> Tensor:
+        return torch.from_numpy(np.zeros(size, np.float32))
+
+    def _fill(self, k: int, link: Link) -> None:
+        """Write the block of a link."""
+        b, front, back, wide = self.blocks[k], link.front, link.back, (self.samples, link.front.outputs)
+        purposes, behind = purposes_of_attempts("training", front.attempts), purposes_of("training/backward")
+        b[links_.INS : links_.KEY + 1] = (
+            front.inputs, front.outputs, link.w.data_ptr(), link.scale.data_ptr(), link.scale.numel(),
+            0 if link.bias is None else link.bias.data_ptr(), at(self.rates[k]), CODES.get(link.activation, 0), at(front.numbers),
+            at(purposes), len(purposes), 0 if back is None else at(back.numbers), at(behind), link.key.data_ptr(),
+        )  # fmt: skip
+        b[links_.SEEN], b[links_.STEPS] = link.seen.data_ptr(), 0 if link.steps is None else link.steps.data_ptr()
+        b[links_.Y] = b[links_.MADE] = self.outputs[k].data_ptr()
+        if link.activation in TORCH:
+            b[links_.MADE] = self.made[k].data_ptr()
+        b[links_.GRAD], b[links_.D] = self.gradients[k].data_ptr(), self.errors[k].data_ptr()
+        b[links_.LEARNING], b[links_.GROUP], b[links_.BLOCK_OF] = link.learning.address, grouped(*wide) or ANY_GROUP, block()
+        rooms = self._room(wide[1]), self._room(*wide), self._room(wide[1]), self._room(wide[1])
+        b[links_.BIAS_GRAD], b[links_.RAW], b[links_.FACTOR], b[links_.LEARNED_GRAD] = (each.data_ptr() for each in rooms)
+        if link.learned is not None:
+            b[links_.LEARNED], b[links_.LEARNED_COUNT], b[links_.LINEAR] = link.learned.data_ptr(), link.learned.numel(), link.linear
+        self.kept.append((purposes, behind, rooms))
+
+    def __reduce__(self) -> Any:
+        """Pickle and copy as nothing: a copy has its memory elsewhere."""
+        return type(None), ()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs [S, out] of x [S, in]; counts the samples."""
+        y = torch.from_numpy(np.empty((self.samples, self.outs), np.float32))
+        x = x if x.is_contiguous() else x.contiguous()
+        self.held = x, y
+        end = self.blocks[-1]
+        end[links_.Y] = y.data_ptr()
+        if self.links[-1].activation not in TORCH:
+            end[links_.MADE] = end[links_.Y]
+        for first, last in self.forwards:
+            links_.forward(self.address, first, last, self.samples, x.data_ptr())
+            if (name := self.links[last - 1].activation) in TORCH:
+                activated(name, self.made[last - 1], y if last == len(self.links) else self.outputs[last - 1])
+        return y
+
+    def uncount(self) -> None:
+        """Count the samples of the last forward pass no more."""
+        for link in self.links:
+            link.seen.sub_(self.samples)
+
+    def learn(self, g: Tensor) -> int:
+        """Learn from the gradient [S, out] of the last outputs; return the first link with errors that are not finite, or -1.
+
+        Then nothing has changed, unless it is the division by squared scales that made them so: links before it have learned.
+        """
+        g, finite = g if g.is_contiguous() else g.contiguous(), True
+        for first, last in self.backwards:
+            given = g.data_ptr() if last == len(self.links) else 0
+            if (name := self.links[last - 1].activation) in TORCH:
+                gradient, y = self.gradients[last - 1], self.outputs[last - 1]
+                if given:
+                    gradient.copy_(g)
+                    given, y = 0, self.held[1].detach()
+                derived(name, gradient, self.made[last - 1], y)
+            finite &= links_.backward(self.address, first, last, self.samples, given)
+            if first and self.links[first].back is None:
+                torch.mm(self.errors[first], self.links[first].w, out=self.gradients[first - 1])
+        if not finite:
+            return next(k for k, d in enumerate(self.errors) if not d.isfinite().all())
+        done: int = links_.learn(self.address, len(self.blocks))
+        return done if done < len(self.blocks) else -1
+
+
+def _known(activation: str, numbers: int) -> bool:
+    return activation in TORCH or known_activation(activation, numbers)
