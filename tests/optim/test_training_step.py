@@ -147,6 +147,38 @@ def test_same_numbers_of_other_networks(activation: Any, last: bool, backward: A
     check(make, lambda trained: trained.train(0, 40), times=8)
 
 
+@pytest.mark.parametrize(
+    ("activation", "change"),
+    [
+        (nn.Sigmoid, {}),
+        (nn.Tanh, {}),
+        (nn.ReLU, {"backward": None}),
+        (nn.ReLU, {"forward": IO | {"adc": {"bits": 9, "bound": 1.0}, "bound_management": "iterative"}}),
+    ],
+    ids=["sigmoid", "tanh", "exact", "managed"],
+)
+def test_same_numbers_where_products_are_large(activation: Any, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(fast: bool) -> Trained:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 200), activation(), nn.Linear(200, 40), activation(), nn.Linear(40, 3), nn.LogSoftmax(-1))
+        tile = {"type": "in_memory", "update_algorithm": RULES["sgd"], "forward": IO, "backward": IO} | change
+        ohmlet.convert(model, {"tile": {key: value for key, value in tile.items() if value is not None}, "seed": 7})
+        return Trained(fast, monkeypatch, model)
+
+    check(make, lambda trained: trained.train(0, 40, 40) + trained.train(0, 40, 20) + trained.train(0, 40, 40), times=4)
+
+
+def test_learned_scales_where_products_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(fast: bool) -> Trained:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 200), nn.Sigmoid(), nn.Linear(200, 40), nn.Sigmoid(), nn.Linear(40, 3), nn.LogSoftmax(-1))
+        tile = {"type": "in_memory", "update_algorithm": RULES["sgd"], "forward": IO, "backward": IO}
+        ohmlet.convert(model, {"tile": tile, "mapping": {"learned_scales": "columnwise", "learned_form": "linear"}, "seed": 7})
+        return Trained(fast, monkeypatch, model)
+
+    check(make, lambda trained: trained.train(0, 40, 40) + trained.train(0, 40, 40), times=2, tolerance=2e-5)
+
+
 @pytest.mark.parametrize("form", ["linear", "exponential"])
 @pytest.mark.parametrize("learned", ["tilewise", "columnwise"])
 def test_same_numbers_with_learned_scales(form: str, learned: str, monkeypatch: pytest.MonkeyPatch) -> None:

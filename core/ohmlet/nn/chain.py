@@ -28,7 +28,7 @@ class Member(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """A network of the engine's, and where all memory was when it was made."""
+    """A network of the engine's, or None where it has none, and where all memory was when it was made."""
 
     network: Any
     places: list[int]
@@ -133,12 +133,11 @@ class Chain:
         known, parts = self.bound.get(samples), [*affines, *steps, count]
         if known is None or known.places != places or known.parts != parts:
             network = self._made(samples, affines, steps, count)
-            if network is None:
-                return None
             if len(self.bound) >= KEPT:
                 self.bound.clear()
             known = self.bound[samples] = Bound(network, places, parts)
-        known.network.rates[:] = [rate[1:] for rate in rates]
+        if known.network is not None:
+            known.network.rates[:] = [rate[1:] for rate in rates]
         return known.network
 
     def _made(self, samples: int, affines: list[Any], steps: list[Any], count: bool) -> Any:

@@ -18,7 +18,20 @@ from ohmlet_kernels.analog_mvm.numba_weights import largest_of_rows
 from ohmlet_kernels.analog_mvm.settings import MVM
 from ohmlet_kernels.noise import Stream
 
-__all__ = ["Rows", "backward_rows", "finite_errors", "forward_rows", "known", "purposes_of", "purposes_of_attempts", "word"]
+__all__ = [
+    "Rows",
+    "backward_rows",
+    "drive",
+    "errors_of",
+    "finite_errors",
+    "forward_rows",
+    "known",
+    "purposes_of",
+    "purposes_of_attempts",
+    "scaled",
+    "sense",
+    "word",
+]
 
 
 @functools.lru_cache(1024)
@@ -49,7 +62,7 @@ def purposes_of_attempts(path: str, count: int) -> Any:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _drive(x, numbers, scale, v):  # type: ignore[no-untyped-def]
+def drive(x, numbers, scale, v):  # type: ignore[no-untyped-def]
     """Fill scale [rows] with min(max|x|, limit) and v [rows, in] with what drives the array; return whether all of x is finite.
 
     `numbers` are the limit and the converter's step and bound.
@@ -72,7 +85,7 @@ def _drive(x, numbers, scale, v):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _sense(y, scale, key, first, purposes, numbers):  # type: ignore[no-untyped-def]
+def sense(y, scale, key, first, purposes, numbers):  # type: ignore[no-untyped-def]
     """Turn currents y [rows, out] into outputs, in place; the noise of row i has the ordinal first + i."""
     rows, columns = y.shape
     keys, ordinals = np.empty(1, np.int64), np.arange(first, first + rows)
@@ -84,7 +97,7 @@ def _sense(y, scale, key, first, purposes, numbers):  # type: ignore[no-untyped-
 
 # As torch's addcmul, which rounds once where the processor can.
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _scaled(y, factor, bias):  # type: ignore[no-untyped-def]
+def scaled(y, factor, bias):  # type: ignore[no-untyped-def]
     """Make y [rows, out] b + s y with s [out or 1, 1] and b [out or 0], in place."""
     for i in range(len(y)):
         for j in range(y.shape[1]):
@@ -109,20 +122,20 @@ def forward_rows(x, w, factor, factors, bias, y, rows, inputs, outputs, numbers,
     """
     scale, v, across = np.empty(rows, np.float32), np.empty((rows, inputs), np.float32), np.empty((inputs, outputs), np.float32)
     weights, made = reals(w, (outputs, inputs)), reals(y, (rows, outputs))
-    _drive(reals(x, (rows, inputs)), numbers, scale, v)
+    drive(reals(x, (rows, inputs)), numbers, scale, v)
     turned(weights, across)
     accumulate(v, across, made)
     if len(purposes) > 1:
         managed(reals(x, (rows, inputs)), across, made, scale, key, first, purposes, numbers)
     else:
-        _sense(made, scale, key, first, purposes[0], numbers[3:])
-    _scaled(made, reals(factor, (factors, 1)), reals(bias, (outputs if bias else 0,)))
+        sense(made, scale, key, first, purposes[0], numbers[3:])
+    scaled(made, reals(factor, (factors, 1)), reals(bias, (outputs if bias else 0,)))
     if kept.size:
         _copy(weights, kept)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _errors(g, factor, d):  # type: ignore[no-untyped-def]
+def errors_of(g, factor, d):  # type: ignore[no-untyped-def]
     """Fill d [rows, out] with g s of gradients g [rows, out] and s [out or 1, 1]."""
     for i in range(len(g)):
         for j in range(g.shape[1]):
@@ -133,7 +146,7 @@ def _errors(g, factor, d):  # type: ignore[no-untyped-def]
 def finite_errors(g, factor, factors, d, rows, outputs):  # type: ignore[no-untyped-def]
     """Fill d as `_errors` does, g, s and d being addresses; return whether all of it is finite."""
     made, largest = reals(d, (rows, outputs)), np.empty(rows, np.float32)
-    _errors(reals(g, (rows, outputs)), reals(factor, (factors, 1)), made)
+    errors_of(reals(g, (rows, outputs)), reals(factor, (factors, 1)), made)
     largest_of_rows(0, rows, made.view(np.int32), largest.view(np.int32))
     finite = True
     for i in range(rows):
@@ -148,11 +161,11 @@ def backward_rows(g, w, factor, factors, y, d, rows, inputs, outputs, numbers, p
     g, s, y and d are addresses, `numbers` those of `_forward`.
     """
     errors, made = reals(d, (rows, outputs)), reals(y, (rows, inputs))
-    _errors(reals(g, (rows, outputs)), reals(factor, (factors, 1)), errors)
+    errors_of(reals(g, (rows, outputs)), reals(factor, (factors, 1)), errors)
     scale, v = np.empty(rows, np.float32), np.empty((rows, outputs), np.float32)
-    finite = _drive(errors, numbers, scale, v)
+    finite = drive(errors, numbers, scale, v)
     accumulate(v, w, made)
-    _sense(made, scale, key, first, purposes, numbers[3:])
+    sense(made, scale, key, first, purposes, numbers[3:])
     return finite
 
 
@@ -203,12 +216,12 @@ class Rows:
             forward_rows(*given, samples, inputs, outputs, self.numbers, purposes, key, first, kept)
             return y, kept
         v, scale = np.empty((samples, inputs), np.float32), np.empty(samples, np.float32)
-        _drive(_numpy(x), self.numbers, scale, v)
+        drive(_numpy(x), self.numbers, scale, v)
         made = times(torch.from_numpy(v), w.detach())
         if self.attempts:
             managed(_numpy(x), _numpy(w.mT), made.numpy(), scale, key, first, purposes, self.numbers)
         else:
-            _sense(made.numpy(), scale, key, first, purposes[0], self.numbers[3:])
+            sense(made.numpy(), scale, key, first, purposes[0], self.numbers[3:])
         if keep:
             _copy(_numpy(w), kept)
         row = factor.mT
@@ -228,11 +241,11 @@ class Rows:
             finite: bool = backward_rows(*given, samples, inputs, outputs, self.numbers, purposes_of(path), key, first)
             return y, d, finite
         errors = d.numpy()
-        _errors(_numpy(g), _numpy(factor), errors)
+        errors_of(_numpy(g), _numpy(factor), errors)
         v, scale = np.empty_like(errors), np.empty(samples, np.float32)
-        finite = _drive(errors, self.numbers, scale, v)
+        finite = drive(errors, self.numbers, scale, v)
         made = times(torch.from_numpy(v), torch.from_numpy(w).mT.contiguous())
-        _sense(made.numpy(), scale, key, first, purposes_of(path), self.numbers[3:])
+        sense(made.numpy(), scale, key, first, purposes_of(path), self.numbers[3:])
         return made, d, finite
 
     @staticmethod

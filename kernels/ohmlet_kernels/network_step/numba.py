@@ -10,8 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ohmlet_kernels.analog_mvm.numba_product import times
 from ohmlet_kernels.analog_mvm.numba_rows import Rows, purposes_of, purposes_of_attempts
-from ohmlet_kernels.network_step import numba_links as links_
+from ohmlet_kernels.network_step import fields as f
+from ohmlet_kernels.network_step import numba_backwards as backwards
+from ohmlet_kernels.network_step import numba_forwards as forwards
 from ohmlet_kernels.network_step.numba_activations import CODES, block, known_activation
 from ohmlet_kernels.network_step.numba_sums import grouped
 from ohmlet_kernels.network_step.torch_activations import TORCH, activated, derived
@@ -55,8 +58,10 @@ class Network:
     def __init__(self, links: Sequence[Link], samples: int) -> None:
         self.samples, self.outs, self.links = samples, links[-1].front.outputs, links
         self.rates = np.zeros((len(links), 2))
-        self.blocks: Any = np.zeros((len(links), links_.SIZE), np.int64)
+        self.blocks: Any = np.zeros((len(links), f.SIZE), np.int64)
         self.kept: list[Any] = []
+        self.drives: list[Tensor] = []
+        self.drives_back: list[Tensor] = []
         self.made, self.outputs, self.gradients, self.errors = (
             [self._room(samples, link.front.outputs) for link in links] for _ in range(4)
         )
@@ -64,18 +69,19 @@ class Network:
             self._fill(k, link)
         self.address = at(self.blocks)
         self.held: Any = None
-        # Compiled code goes on up to what is torch's to do.
-        last = len(links)
-        by_torch = [k for k, link in enumerate(links) if link.activation in TORCH]
-        self.forwards = list(pairwise(sorted({0, last, *(k + 1 for k in by_torch)})))
-        exact = [k for k, link in enumerate(links) if k and link.back is None]
-        self.backwards = list(pairwise(sorted({0, last, *(k + 1 for k in by_torch), *exact})))[::-1]
+        # Compiled code goes on up to what is torch's to do: some activations, exact reads, and products that are large.
+        n = len(links)
+        by_torch = {k + 1 for k, link in enumerate(links) if link.activation in TORCH}
+        self.large = [samples > link.front.few for link in links]
+        self.large_back = [k > 0 and link.back is not None and samples > link.back.few for k, link in enumerate(links)]
+        exact = {k for k, link in enumerate(links) if k and link.back is None}
+        self.forwards = _parts(n, by_torch, self.large)
+        self.backwards = _parts(n, by_torch | exact, self.large_back)[::-1]
 
     @staticmethod
     def fits(links: Sequence[Link], samples: int) -> bool:
-        """Whether loops here are right for so many samples, and all activations are known."""
-        few = all(samples <= link.front.few and (link.back is None or samples <= link.back.few) for link in links)
-        return samples > 0 and few and all(_known(link.activation, samples * link.front.outputs) for link in links)
+        """Whether all activations are known for so many samples."""
+        return samples > 0 and all(_known(link.activation, samples * link.front.outputs) for link in links)
 
     def _room(self, *size: int) -> Tensor:
         return torch.from_numpy(np.zeros(size, np.float32))
@@ -84,22 +90,27 @@ class Network:
         """Write the block of a link."""
         b, front, back, wide = self.blocks[k], link.front, link.back, (self.samples, link.front.outputs)
         purposes, behind = purposes_of_attempts("training", front.attempts), purposes_of("training/backward")
-        b[links_.INS : links_.KEY + 1] = (
+        b[f.INS : f.KEY + 1] = (
             front.inputs, front.outputs, link.w.data_ptr(), link.scale.data_ptr(), link.scale.numel(),
             0 if link.bias is None else link.bias.data_ptr(), at(self.rates[k]), CODES.get(link.activation, 0), at(front.numbers),
             at(purposes), len(purposes), 0 if back is None else at(back.numbers), at(behind), link.key.data_ptr(),
         )  # fmt: skip
-        b[links_.SEEN], b[links_.STEPS] = link.seen.data_ptr(), 0 if link.steps is None else link.steps.data_ptr()
-        b[links_.Y] = b[links_.MADE] = self.outputs[k].data_ptr()
+        b[f.SEEN], b[f.STEPS] = link.seen.data_ptr(), 0 if link.steps is None else link.steps.data_ptr()
+        b[f.Y] = b[f.MADE] = self.outputs[k].data_ptr()
         if link.activation in TORCH:
-            b[links_.MADE] = self.made[k].data_ptr()
-        b[links_.GRAD], b[links_.D] = self.gradients[k].data_ptr(), self.errors[k].data_ptr()
-        b[links_.LEARNING], b[links_.GROUP], b[links_.BLOCK_OF] = link.learning.address, grouped(*wide) or ANY_GROUP, block()
+            b[f.MADE] = self.made[k].data_ptr()
+        b[f.GRAD], b[f.D] = self.gradients[k].data_ptr(), self.errors[k].data_ptr()
+        b[f.LEARNING], b[f.GROUP], b[f.BLOCK_OF] = link.learning.address, grouped(*wide) or ANY_GROUP, block()
         rooms = self._room(wide[1]), self._room(*wide), self._room(wide[1]), self._room(wide[1])
-        b[links_.BIAS_GRAD], b[links_.RAW], b[links_.FACTOR], b[links_.LEARNED_GRAD] = (each.data_ptr() for each in rooms)
+        b[f.BIAS_GRAD], b[f.RAW], b[f.FACTOR], b[f.LEARNED_GRAD] = (each.data_ptr() for each in rooms)
         if link.learned is not None:
-            b[links_.LEARNED], b[links_.LEARNED_COUNT], b[links_.LINEAR] = link.learned.data_ptr(), link.learned.numel(), link.linear
-        self.kept.append((purposes, behind, rooms))
+            b[f.LEARNED], b[f.LEARNED_COUNT], b[f.LINEAR] = link.learned.data_ptr(), link.learned.numel(), link.linear
+        # One room for both ways: what drives a link forwards is not needed any more when it is driven backwards.
+        drive, scale = self._room(self.samples * max(front.inputs, front.outputs)), self._room(self.samples)
+        b[f.DRIVE], b[f.INPUT_SCALE] = drive.data_ptr(), scale.data_ptr()
+        self.drives.append(drive[: self.samples * front.inputs].view(self.samples, front.inputs))
+        self.drives_back.append(drive[: self.samples * front.outputs].view(self.samples, front.outputs))
+        self.kept.append((purposes, behind, rooms, drive, scale))
 
     def __reduce__(self) -> Any:
         """Pickle and copy as nothing: a copy has its memory elsewhere."""
@@ -111,11 +122,16 @@ class Network:
         x = x if x.is_contiguous() else x.contiguous()
         self.held = x, y
         end = self.blocks[-1]
-        end[links_.Y] = y.data_ptr()
+        end[f.Y] = y.data_ptr()
         if self.links[-1].activation not in TORCH:
-            end[links_.MADE] = end[links_.Y]
+            end[f.MADE] = end[f.Y]
         for first, last in self.forwards:
-            links_.forward(self.address, first, last, self.samples, x.data_ptr())
+            if self.large[first]:
+                forwards.begin_forward(self.address, first, self.samples, x.data_ptr())
+                product = times(self.drives[first], self.links[first].w)
+                forwards.end_forward(self.address, first, self.samples, product.data_ptr())
+            else:
+                forwards.forward(self.address, first, last, self.samples, x.data_ptr())
             if (name := self.links[last - 1].activation) in TORCH:
                 activated(name, self.made[last - 1], y if last == len(self.links) else self.outputs[last - 1])
         return y
@@ -139,13 +155,24 @@ class Network:
                     gradient.copy_(g)
                     given, y = 0, self.held[1].detach()
                 derived(name, gradient, self.made[last - 1], y)
-            finite &= links_.backward(self.address, first, last, self.samples, given)
+            if self.large_back[first]:
+                finite &= backwards.begin_backward(self.address, first, self.samples, given)
+                product = times(self.drives_back[first], self.links[first].w.mT.contiguous())
+                backwards.end_backward(self.address, first, self.samples, product.data_ptr())
+                continue
+            finite &= backwards.backward(self.address, first, last, self.samples, given)
             if first and self.links[first].back is None:
                 torch.mm(self.errors[first], self.links[first].w, out=self.gradients[first - 1])
         if not finite:
             return next(k for k, d in enumerate(self.errors) if not d.isfinite().all())
-        done: int = links_.learn(self.address, len(self.blocks))
+        done: int = backwards.learn(self.address, len(self.blocks))
         return done if done < len(self.blocks) else -1
+
+
+def _parts(count: int, after: set[int], alone: list[bool]) -> list[tuple[int, int]]:
+    """Return links 0 to count in parts: cut before those in `after`, and around those that stand `alone`."""
+    around = {k + end for k, apart in enumerate(alone) if apart for end in (0, 1)}
+    return list(pairwise(sorted({0, count} | after | around)))
 
 
 def _known(activation: str, numbers: int) -> bool:
