@@ -12,7 +12,7 @@ from torch import Tensor, nn
 pytest.importorskip("numba")
 
 from ohmlet_kernels.network_step.numba_activations import CODES, MOST, activate, block, derive, known_activation
-from ohmlet_kernels.network_step.numba_sums import grouped, sums
+from ohmlet_kernels.network_step.numba_sums import lanes_of, orders, sums, total
 from ohmlet_kernels.network_step.torch_activations import TORCH, activated, derived
 
 # Where torch's vectors and orders of sums are others, the compiled loops find out and are not used, or differ in the last bit.
@@ -70,20 +70,33 @@ def test_activations_left_to_torch(name: str) -> None:
 @exactly
 @pytest.mark.parametrize("rows", [1, 2, 5, 16, 33, 100, 255])
 def test_sums_are_those_of_torch(rows: int) -> None:
-    for columns in (*range(2, 12), 17, 32, 33, 63, 64, 65, 128, 130):
-        group = grouped(rows, columns)
-        assert group, columns
+    for columns in (*range(1, 12), 17, 32, 33, 63, 64, 65, 128, 130):
+        order = orders(rows, columns)
+        assert all(order), columns
         for seed in range(20):
             g, out = spread(rows, columns, seed=seed), np.empty(columns, np.float32)
-            sums(g.numpy(), group, out)
+            sums(g.numpy(), *order, out)
             assert np.array_equal(out, g.sum(0).numpy()), columns
 
 
-def test_sums_of_one_column_are_right_to_rounding() -> None:
-    g, out = spread(100, 1), np.empty(1, np.float32)
-    sums(g.numpy(), 64, out)
-    assert out[0] == pytest.approx(float(g.double().sum()), rel=1e-5)
+@exactly
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 64, 100, 512, 1000, 4095])
+def test_totals_are_those_of_torch(count: int) -> None:
+    lanes = lanes_of(count)
+    for seed in range(20):
+        x = spread(count, seed=seed)
+        assert lanes
+        assert total(x.numpy(), lanes) == float(x.sum())
 
 
-def test_more_rows_than_are_known() -> None:
-    assert grouped(256, 10) == 0
+@pytest.mark.parametrize(("group", "lanes"), [(64, 8), (4, 16), (3, 5)])
+def test_sums_in_any_order_are_right_to_rounding(group: int, lanes: int) -> None:
+    g, out = spread(300, 11), np.empty(11, np.float32)
+    sums(g.numpy(), group, lanes, out)
+    np.testing.assert_allclose(out, g.double().sum(0).numpy(), rtol=1e-4)
+    assert total(g.reshape(-1).numpy(), lanes) == pytest.approx(float(g.double().sum()), rel=1e-4)
+
+
+def test_more_numbers_than_are_known() -> None:
+    assert orders(256, 10) == (0, 0)
+    assert lanes_of(4096) == 0

@@ -16,14 +16,14 @@ from ohmlet_kernels.network_step import fields as f
 from ohmlet_kernels.network_step import numba_backwards as backwards
 from ohmlet_kernels.network_step import numba_forwards as forwards
 from ohmlet_kernels.network_step.numba_activations import CODES, block, known_activation
-from ohmlet_kernels.network_step.numba_sums import grouped
+from ohmlet_kernels.network_step.numba_sums import lanes_of, orders
 from ohmlet_kernels.network_step.torch_activations import TORCH, activated, derived
 from ohmlet_kernels.pulsed_update.numba_blocks import at
 from ohmlet_kernels.pulsed_update.numba_learning import Learning
 
 __all__ = ["Link", "Network"]
 
-ANY_GROUP = 64
+ANY_ORDER = 64, 8
 
 
 class Link(NamedTuple):
@@ -50,7 +50,7 @@ class Network:
     """Links one after the other, for S samples: outputs, then errors and updates for the gradient of the outputs.
 
     The same numbers as each link's `Rows` and `Learning` with torch's activations between them, and as torch.optim.SGD for bias and
-    learned scale, the last with sums in another order. Everything must stay where it is; `rates` float64 [links, 2] may change.
+    learned scale, where orders of sums are known (`numba_sums`). Everything must stay where it is; `rates` float64 [links, 2] may change.
     """
 
     link = Link
@@ -60,6 +60,8 @@ class Network:
         self.rates = np.zeros((len(links), 2))
         self.blocks: Any = np.zeros((len(links), f.SIZE), np.int64)
         self.kept: list[Any] = []
+        self.exponentials: list[tuple[Tensor, Tensor]] = []
+        """Learned parameters, and where their exponentials go."""
         self.drives: list[Tensor] = []
         self.drives_back: list[Tensor] = []
         self.made, self.outputs, self.gradients, self.errors = (
@@ -100,11 +102,19 @@ class Network:
         if link.activation in TORCH:
             b[f.MADE] = self.made[k].data_ptr()
         b[f.GRAD], b[f.D] = self.gradients[k].data_ptr(), self.errors[k].data_ptr()
-        b[f.LEARNING], b[f.GROUP], b[f.BLOCK_OF] = link.learning.address, grouped(*wide) or ANY_GROUP, block()
+        b[f.LEARNING], b[f.BLOCK_OF] = link.learning.address, block()
+        b[f.GROUP], b[f.LANES] = orders(*wide) if all(orders(*wide)) else ANY_ORDER
         rooms = self._room(wide[1]), self._room(*wide), self._room(wide[1]), self._room(wide[1])
         b[f.BIAS_GRAD], b[f.RAW], b[f.FACTOR], b[f.LEARNED_GRAD] = (each.data_ptr() for each in rooms)
         if link.learned is not None:
-            b[f.LEARNED], b[f.LEARNED_COUNT], b[f.LINEAR] = link.learned.data_ptr(), link.learned.numel(), link.linear
+            count = link.learned.numel()
+            b[f.LEARNED], b[f.LEARNED_COUNT], b[f.LINEAR] = link.learned.data_ptr(), count, link.linear
+            factor = torch.from_numpy(np.ones(link.learned.shape, np.float32))
+            self.exponentials += [] if link.linear else [(link.learned.detach(), factor)]
+            b[f.LEARNED_FACTOR] = factor.data_ptr()
+            both = max(count, link.scale.numel())
+            b[f.LANES_OF_ALL] = lanes_of(wide[1] if both > 1 else wide[0] * wide[1]) or ANY_ORDER[1]
+            self.kept.append(factor)
         # One room for both ways: what drives a link forwards is not needed any more when it is driven backwards.
         drive, scale = self._room(self.samples * max(front.inputs, front.outputs)), self._room(self.samples)
         b[f.DRIVE], b[f.INPUT_SCALE] = drive.data_ptr(), scale.data_ptr()
@@ -125,6 +135,8 @@ class Network:
         end[f.Y] = y.data_ptr()
         if self.links[-1].activation not in TORCH:
             end[f.MADE] = end[f.Y]
+        for learned, factor in self.exponentials:
+            torch.exp(learned, out=factor)
         for first, last in self.forwards:
             if self.large[first]:
                 forwards.begin_forward(self.address, first, self.samples, x.data_ptr())

@@ -9,7 +9,7 @@ from ohmlet_kernels.addresses import counts, doubles, reals
 from ohmlet_kernels.analog_mvm.numba_rows import backward_rows, drive, errors_of, finite_errors, sense
 from ohmlet_kernels.network_step import fields as f
 from ohmlet_kernels.network_step.numba_activations import derive
-from ohmlet_kernels.network_step.numba_sums import sums
+from ohmlet_kernels.network_step.numba_sums import sums, total
 from ohmlet_kernels.pulsed_update import numba_learning as learning
 
 __all__ = ["backward", "begin_backward", "end_backward", "learn"]
@@ -17,16 +17,24 @@ __all__ = ["backward", "begin_backward", "end_backward", "learn"]
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _learned_gradient(b, samples):  # type: ignore[no-untyped-def]
-    """Fill the gradient of a learned scale: of f in y = b + s f (w x), times df / dg."""
-    outs, given, scale = b[f.OUTS], reals(b[f.LEARNED], b[f.LEARNED_COUNT]), reals(b[f.SCALE], b[f.SCALES])
-    g, raw, out = reals(b[f.GRAD], (samples, outs)), reals(b[f.RAW], (samples, outs)), reals(b[f.LEARNED_GRAD], b[f.LEARNED_COUNT])
-    out[:] = np.float32(0)
-    for j in range(outs):
-        total = np.float32(0)
-        for i in range(samples):
-            total = total + g[i, j] * raw[i, j]
-        at = j if len(given) > 1 else 0
-        out[at] += total * scale[j if len(scale) > 1 else 0] * (np.float32(1) if b[f.LINEAR] else np.exp(given[at]))
+    """Fill the gradient of a learned scale: that of f in y = b + s f (w x), times df / dg, in the order in which autograd adds."""
+    outs, count = b[f.OUTS], b[f.LEARNED_COUNT]
+    factor, scale = reals(b[f.LEARNED_FACTOR], count), reals(b[f.SCALE], b[f.SCALES])
+    g, raw = reals(b[f.GRAD], samples * outs), reals(b[f.RAW], samples * outs)
+    product, out = reals(b[f.DRIVE], samples * outs), reals(b[f.LEARNED_GRAD], outs)
+    for i in range(len(g)):
+        product[i] = g[i] * raw[i]
+    if count == 1 and len(scale) == 1:
+        out[0] = total(product, b[f.LANES_OF_ALL]) * scale[0]
+    else:
+        sums(product.reshape(samples, outs), b[f.GROUP], b[f.LANES], out)
+        for j in range(outs):
+            out[j] = out[j] * scale[j if len(scale) > 1 else 0]
+        if count == 1:
+            out[0] = total(out, b[f.LANES_OF_ALL])
+    if not b[f.LINEAR]:
+        for j in range(count):
+            out[j] = out[j] * factor[j]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -40,7 +48,7 @@ def _digital(b, samples, g):  # type: ignore[no-untyped-def]
             gradient[i] = given[i]
     derive(b[f.ACTIVATION], gradient, reals(b[f.Y], samples * outs))
     if b[f.BIAS]:
-        sums(reals(b[f.GRAD], (samples, outs)), b[f.GROUP], reals(b[f.BIAS_GRAD], outs))
+        sums(reals(b[f.GRAD], (samples, outs)), b[f.GROUP], b[f.LANES], reals(b[f.BIAS_GRAD], outs))
     if b[f.LEARNED]:
         _learned_gradient(b, samples)
         return b[f.FACTOR], outs

@@ -17,11 +17,14 @@ __all__ = ["begin_forward", "end_forward", "forward"]
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _factors(b):  # type: ignore[no-untyped-def]
-    """Fill scale times learned factor [out] of a link."""
-    given, scale, out = reals(b[f.LEARNED], b[f.LEARNED_COUNT]), reals(b[f.SCALE], b[f.SCALES]), reals(b[f.FACTOR], b[f.OUTS])
+    """Fill scale times learned factor [out] of a link, and the factor itself where it is not torch's exponential."""
+    given, factor = reals(b[f.LEARNED], b[f.LEARNED_COUNT]), reals(b[f.LEARNED_FACTOR], b[f.LEARNED_COUNT])
+    if b[f.LINEAR]:
+        for j in range(len(given)):
+            factor[j] = np.float32(1) + given[j]
+    scale, out = reals(b[f.SCALE], b[f.SCALES]), reals(b[f.FACTOR], b[f.OUTS])
     for j in range(len(out)):
-        g = given[j if len(given) > 1 else 0]
-        out[j] = scale[j if len(scale) > 1 else 0] * (np.float32(1) + g if b[f.LINEAR] else np.exp(g))
+        out[j] = scale[j if len(scale) > 1 else 0] * factor[j if len(factor) > 1 else 0]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
