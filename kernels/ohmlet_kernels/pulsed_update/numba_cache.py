@@ -24,7 +24,7 @@ import numpy as np
 
 from ohmlet_kernels import addresses
 from ohmlet_kernels.noise import numba as noise
-from ohmlet_kernels.pulsed_update import numba_blocks, numba_loops, numba_together, numba_trains, ops_numba
+from ohmlet_kernels.pulsed_update import numba_blocks, numba_lanes, numba_loops, numba_together, numba_trains, ops_numba
 from ohmlet_kernels.pulsed_update.numba_source import loop_source
 from ohmlet_kernels.pulsed_update.step import Step
 
@@ -63,7 +63,7 @@ def _temporary() -> Path:
 @functools.cache
 def _fingerprint() -> str:
     """Return what a compiled loop depends on besides its own source: the loops that it calls, and the compiler."""
-    modules = (addresses, noise, numba_blocks, numba_loops, numba_together, numba_trains, ops_numba)
+    modules = (addresses, noise, numba_blocks, numba_lanes, numba_loops, numba_together, numba_trains, ops_numba)
     sources = "".join(inspect.getsource(module) for module in modules)
     return f"{numba.__version__} {np.__version__} {sys.version} {sources}"
 

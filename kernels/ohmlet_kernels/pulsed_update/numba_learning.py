@@ -32,6 +32,7 @@ def _scaled(d, factor, square, out):  # type: ignore[no-untyped-def]
 
 @njit("boolean(int64)", nogil=True, cache=True, error_model="numpy")
 def learned(address):  # type: ignore[no-untyped-def]
+    """Make the step that the block at an address tells; return whether it was made: not where errors are not finite."""
     b = counts(address, SIZE)
     samples, outs, ins = b[SAMPLES], b[OUTS], b[INS]
     d, scaled = reals(b[D], (samples, outs)), reals(b[SCALED], (samples, outs))

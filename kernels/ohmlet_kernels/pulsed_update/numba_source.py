@@ -23,9 +23,11 @@ from numba import cfunc, njit
 from ohmlet_kernels.addresses import counts, doubles, reals
 from ohmlet_kernels.pulsed_update import numba_blocks as at
 from ohmlet_kernels.pulsed_update import ops_numba as ops
+from ohmlet_kernels.pulsed_update.cells import SLOTS
+from ohmlet_kernels.pulsed_update.numba_lanes import LANES
 from ohmlet_kernels.pulsed_update.numba_loops import BLOCK, TILE, count, draw, look, normals, order, tally, uniforms
-from ohmlet_kernels.pulsed_update.numba_together import collect, compare, draw_for, look_at_all, sort, take
-from ohmlet_kernels.pulsed_update.numba_trains import short_trains
+from ohmlet_kernels.pulsed_update.numba_together import collect, draw_first, draw_for, look_at_all, parted, place, sort
+from ohmlet_kernels.pulsed_update.numba_trains import lines_of, managed, spoken
 
 {numbers}
 
@@ -99,52 +101,73 @@ def pulse(
     grad_scale, ordinals, given_key, for_x, for_d, keys, purpose, look_after, look_at, look_columns, seen,
 ):
     (rows, columns), samples, key = w.shape, len(ordinals), keys[0]
-    x, d = np.empty((samples, 1, columns), np.int32), np.empty((rows, samples, 1), np.int64)
-    x_negative, d_negative = np.empty((samples, columns), np.bool_), np.empty((samples, rows), np.bool_)
-    if not short_trains(
-        x_real, d_real, rates, granularity, desired, fixed, management, length_management, grad_scale, ordinals, given_key, for_x,
-        for_d, x, d, x_negative, d_negative,
-    ):
-        return False
+    lengths, factors = np.empty(samples, np.int64), np.empty((2, samples))
+    for sample in range(samples):
+        lengths[sample], factors[0, sample], factors[1, sample] = managed(
+            x_real[sample], d_real[sample], rates[sample], granularity, desired, fixed, management, length_management, grad_scale
+        )
+        if lengths[sample] > SLOTS:
+            return False
     {flatten}
-    n, by = np.empty(TILE + 1, np.int32), np.empty(TILE + 1, np.int32)
-    held_row, held_column = np.empty(TILE + 1, np.uint32), np.empty(TILE + 1, np.uint32)
-    at_row, at_column, up = np.empty(TILE, np.uint32), np.empty(TILE, np.uint32), np.zeros(TILE, np.int32)
-    active, place = np.empty(34, np.int32), np.empty(34, np.int32)
-    words, noise, real = np.zeros(4 * TILE, np.uint32), np.zeros({draws} * TILE, np.float32), np.zeros({reals} * TILE, np.float32)
-    looked, width = 0, np.uint64(columns)
+    # Parts of one array by their addresses, since views of it would be counted wherever one is made.
+    lines, cells = max(rows, columns) + LANES, TILE + LANES
+    memory = np.empty({scratch} * TILE + 8 * cells + 7 * lines, np.int32)
+    start = np.int64(memory.ctypes.data)
+    words, noise = reals(start, 4 * TILE).view(np.uint32), reals(start + 16 * TILE, {noise_at_once} * TILE)
+    real = reals(start + {noise_end} * 4 * TILE, {reals} * TILE)
+    of_cell = reals(start + {scratch} * 4 * TILE, (8, cells)).view(np.int32)
+    of_line = reals(start + {scratch} * 4 * TILE + 32 * cells, (7, lines)).view(np.int32)
+    thresholds, levels, negative, x_words, x_codes = of_line[0], of_line[1], of_line[2], of_line[3], of_line[4]
+    d_words, d_codes, once, often, ordered = of_line[5], of_line[6], of_cell[0], of_cell[1], of_cell[2]
+    at_row, at_column, up, places, active = of_cell[3].view(np.uint32), of_cell[4].view(np.uint32), of_cell[5], of_cell[6], of_cell[7]
+    real_bits = real.view(np.int32)
+    # Cells up to whole blocks are stepped, and nobody looks at them; what memory held before may be slow to compute with.
+    real[:] = 0
+    looked, shift = 0, np.int32(0)
+    while 1 << shift < columns:
+        shift = np.int32(shift + 1)
     for sample in range(samples):
         looked = look_at_all(w, sample, looked, look_after, look_at, look_columns, seen)
-        ordinal, held = np.uint64(ordinals[sample]), 0
-        for row in range(rows):
-            bits = np.int32(d[row, sample, 0])
-            if bits != 0:
-                held = collect(bits, x[sample, 0], row, held, n, held_row, held_column)
+        ordinal, length = np.uint64(ordinals[sample]), lengths[sample]
+        if length == 0:
+            continue
+        lines_of(x_real[sample], factors[0, sample], thresholds, negative, False)
+        ins = spoken(thresholds, negative, columns, length, ordinal, given_key, for_x, np.int32(1), x_words, x_codes, levels)
+        lines_of(d_real[sample], factors[1, sample], thresholds, negative, rates[sample] < 0)
+        outs = spoken(thresholds, negative, rows, length, ordinal, given_key, for_d, np.int32(shift + 1), d_words, d_codes, levels)
+        ends = np.uint64(0)
+        for row in range(outs):
+            ends = collect(d_words[row], d_codes[row], x_words, x_codes, ins, ends, once, often)
+            single, several = parted(ends)
+            held = single + several
             # Cells of other rows join these while there is room for all of the next row.
-            if held == 0 or (row < rows - 1 and held + columns <= TILE):
+            if held == 0 or (row < outs - 1 and held + ins <= TILE):
                 continue
-            most = sort(n, held, active, place, by)
-            take(held, by, held_row, held_column, at_row, at_column)
-            compare(held, x_negative[sample], d_negative[sample], at_row, at_column, up)
+            most = sort(often, several, single, active, ordered)
+            place(ordered, several, 0, shift, columns, at_row, at_column, up, places)
+            place(once, single, several, shift, columns, at_row, at_column, up, places)
             for number in range(held):
                 i = np.uint64(number)
-                at = np.uint64(at_row[i]) * width + np.uint64(at_column[i])
+                at = np.uint64(places[i])
                 {gather_at}
             drawn = 0
             for pulse in range(most):
                 hits = np.int64(active[pulse])
                 full = (hits + BLOCK - 1) // BLOCK * BLOCK
                 {draw_at}
-                step(real, up, noise, hits, full, params{tables})
+                step(real, up, {noise_at}, hits, full, params{tables})
             for number in range(held):
                 i = np.uint64(number)
-                at = np.uint64(at_row[i]) * width + np.uint64(at_column[i])
+                at = np.uint64(places[i])
                 {scatter_at}
             if pulses.shape[0]:
-                for number in range(held):
-                    pulses[0 if up[number] else 1, at_row[number], at_column[number]] += np.int64(n[by[number]])
-            held = 0
+                for pulse in range(most):
+                    for number in range(active[pulse]):
+                        pulses[0 if up[number] else 1, at_row[number], at_column[number]] += 1
+            ends = np.uint64(0)
     look_at_all(w, np.int64(1) << 62, looked, look_after, look_at, look_columns, seen)
+    # Until here it must not be given back.
+    memory[0] = 0
     return True
 
 
@@ -177,6 +200,20 @@ drawn += 1"""
 
 ONE_ROW = "draw(words, by, first, (hits + 7) // 8 * 8, row, drawn >> 2, ordinal, key, purpose)"
 ANY_ROWS = "draw_for(words, at_row, at_column, (hits + 7) // 8 * 8, drawn >> 2, ordinal, key, purpose)"
+
+# A call for the numbers of four pulses, and words only for as many as a cell gets: most cells of a small crossbar get one.
+FOUR_PULSES = """\
+if pulse & 3 == 0:
+    if pulse == 0:
+        more = (several + 7) // 8 * 8
+        draw_for(words, at_row, at_column, more, 0, ordinal, key, purpose)
+        draw_first(words, at_row, at_column, more, (hits + 7) // 8 * 8, 0, ordinal, key, purpose)
+    else:
+        draw_for(words, at_row, at_column, (hits + 7) // 8 * 8, pulse >> 2, ordinal, key, purpose)
+    for each in range(pulse, min(pulse + 4, most)):
+        lane = (each & 3) * TILE
+        {fill}(words[lane : lane + TILE], noise[lane : lane + TILE], np.int64(active[each]))
+lane = (pulse & 3) * TILE"""
 
 
 def _at(slot: int) -> str:
@@ -247,6 +284,11 @@ def _draws(step: Step, words: str) -> list[str]:
     return [DRAW.format(words=words, fill=fill, at=at, end=at + 1) for at, fill in enumerate(kinds)]
 
 
+def _draws_together(step: Step) -> list[str]:
+    """Return the lines that draw the numbers of one pulse for cells of several rows."""
+    return [FOUR_PULSES.format(fill="normals" if step.normals else "uniforms")] if step.draws == 1 else _draws(step, ANY_ROWS)
+
+
 def loop_source(step: Step) -> str:
     """Return the source of a module with the loops of this step, for arrays `w, *cell, *hidden, params, *tables`.
 
@@ -268,16 +310,17 @@ def loop_source(step: Step) -> str:
     parts = {
         "read_params": [f"p_{name} = params[{at}]" for at, name in enumerate(step.params)],
         "gather": [f"real[{_at(at)}] = {places[name]}[row, at]" for name, at in slot.items()],
-        "flatten": [f"flat_{name} = {places[name]}.reshape({places[name]}.size)" for name in slot],
-        "gather_at": [f"real[{_at(at)}] = flat_{name}[at]" for name, at in slot.items()],
+        "flatten": [f"flat_{name} = {places[name]}.reshape({places[name]}.size).view(np.int32)" for name in slot],
+        "gather_at": [f"real_bits[{_at(at)}] = flat_{name}[at]" for name, at in slot.items()],
         "draw": _draws(step, ONE_ROW),
-        "draw_at": _draws(step, ANY_ROWS),
+        "draw_at": _draws_together(step),
         "read": read,
         "body": lines,
         "write": write,
         "scatter": [f"{places[name]}[row, at] = real[{_at(slot[name])}]" for name in changed],
-        "scatter_at": [f"flat_{name}[at] = real[{_at(slot[name])}]" for name in changed],
+        "scatter_at": [f"flat_{name}[at] = real_bits[{_at(slot[name])}]" for name in changed],
     }
+    noise_end = 4 + (4 if step.draws == 1 else step.draws)
     first = STATE + len(slot)
     text = LOOP
     for name, made in parts.items():
@@ -292,6 +335,10 @@ def loop_source(step: Step) -> str:
         params=len(step.params),
         table_arrays="".join(f"reals(b[{first + 2 * each}], b[{first + 2 * each + 1}]), " for each in range(len(step.tables))),
         reals=len(slot),
+        noise_end=noise_end,
+        noise_at_once=noise_end - 4,
+        noise_at="noise[lane : lane + TILE]" if step.draws == 1 else "noise",
+        scratch=noise_end + len(slot),
         draws=max(step.draws, 1),
     )
 
