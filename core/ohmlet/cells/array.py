@@ -198,21 +198,23 @@ class DeviceArray(PulsedArray):
         self, x: Tensor, d: Tensor, lr: float | Tensor, pulses: PulsedUpdate, noise: Stream, granularity: float, probe: Probe | None = None
     ) -> bool:
         """Make and apply pulse trains in one call, where the engine has one for them; return whether it was done."""
-        views = self.seen_by_engine()
+        # What is written is noisy where parts of a mini-batch end, which nobody says here.
+        views = None if self.noisy else self.seen_by_engine()
         return views is not None and bool(views.pulse(x, d, lr, granularity, pulses, noise, probe))
 
     def seen_by_engine(self) -> Any:
-        """Return the engine's views of the cells, kept until these move; None where it has none, or cells have write noise."""
+        """Return the engine's views of the cells, kept until these move; None where it has none."""
         own: Any = self._buffers
         kept = self.views
         if kept is not None and kept.places == [*map(Tensor.data_ptr, own.values())]:
             return kept
-        if self.noisy or not own["w"].is_cpu:
+        if not own["w"].is_cpu:
             return None
         made = getattr(self.kernel("pulsed_update", "cpu"), "views", None)
         if made is None:
             return None
-        self.views = made([*map(Tensor.data_ptr, own.values())], self.cells(), own["key"])
+        noise = (own["apparent"], self.device.write_noise, own["events"]) if self.noisy else None
+        self.views = made([*map(Tensor.data_ptr, own.values())], self.cells(), own["key"], noise)
         return self.views
 
     def add(self, x: Tensor, d: Tensor, lr: float, *, bounded: bool, noise: Stream) -> None:

@@ -20,8 +20,9 @@ HEAD = 7
 """Outputs, inputs and vectors; addresses of float32 [S, in], float32 [S, out], int64 [S], and of the key of the noise."""
 
 RATES, FOR_X, FOR_D, OWN_KEY, PURPOSE, DESIRED, FIXED, MANAGED, LENGTHS, NUMBERS, COUNTED = range(HEAD, HEAD + 11)
-LOOKS, AFTER, AT, BY_COLUMNS, SEEN, WIDTH, PARAMS, STATE = range(HEAD + 11, HEAD + 19)
-"""Of `pulse`, whose arguments they are; from STATE on its weights, cell arrays and hidden states, then its tables with their lengths."""
+LOOKS, AFTER, AT, BY_COLUMNS, SEEN, WIDTH, PARAMS, MARKS, STATE = range(HEAD + 11, HEAD + 20)
+"""Of `pulse`, whose arguments they are, marks of the cells that are pulsed among them, 0 for none; from STATE on its weights, cell arrays
+and hidden states, then its tables with their lengths."""
 
 
 def at(array: Any) -> int:

@@ -20,7 +20,7 @@ import functools
 import numpy as np
 from numba import cfunc, njit
 
-from ohmlet_kernels.addresses import counts, doubles, reals
+from ohmlet_kernels.addresses import counts, doubles, flags, reals
 from ohmlet_kernels.pulsed_update import numba_blocks as at
 from ohmlet_kernels.pulsed_update import ops_numba as ops
 from ohmlet_kernels.pulsed_update.cells import SLOTS
@@ -98,7 +98,7 @@ def update(
 @njit(nogil=True, cache=True, error_model="numpy")
 def pulse(
     w, {arrays}params, {table_arguments}pulses, x_real, d_real, rates, granularity, desired, fixed, management, length_management,
-    grad_scale, ordinals, given_key, for_x, for_d, keys, purpose, look_after, look_at, look_columns, seen,
+    grad_scale, ordinals, given_key, for_x, for_d, keys, purpose, look_after, look_at, look_columns, seen, marks,
 ):
     (rows, columns), samples, key = w.shape, len(ordinals), keys[0]
     lengths, factors = np.empty(samples, np.int64), np.empty((2, samples))
@@ -160,6 +160,9 @@ def pulse(
                 i = np.uint64(number)
                 at = np.uint64(places[i])
                 {scatter_at}
+            if len(marks):
+                for number in range(held):
+                    marks[np.uint64(places[np.uint64(number)])] = True
             if pulses.shape[0]:
                 for pulse in range(most):
                     for number in range(active[pulse]):
@@ -174,13 +177,15 @@ def pulse(
 def planned(address):
     b = counts(address, {size})
     rows, columns, samples, looks, numbers = b[at.ROWS], b[at.COLUMNS], b[at.SAMPLES], b[at.LOOKS], doubles(b[at.NUMBERS], 2)
+    # Not in the call, where numba allows no conditions beside many arguments.
+    both, marked = 2 if b[at.COUNTED] else 0, rows * columns if b[at.MARKS] else 0
     pulse(
-        {state}, reals(b[at.PARAMS], {params}), {table_arrays}counts(b[at.COUNTED], (2 if b[at.COUNTED] else 0, rows, columns)),
+        {state}, reals(b[at.PARAMS], {params}), {table_arrays}counts(b[at.COUNTED], (both, rows, columns)),
         reals(b[at.X], (samples, columns)), reals(b[at.D], (samples, rows)), doubles(b[at.RATES], samples), numbers[0], b[at.DESIRED],
         b[at.FIXED] != 0, b[at.MANAGED] != 0, b[at.LENGTHS] != 0, numbers[1], counts(b[at.ORDINALS], samples),
         np.uint64(counts(b[at.KEY], 1)[0]), np.uint64(b[at.FOR_X]), np.uint64(b[at.FOR_D]), counts(b[at.OWN_KEY], 1).view(np.uint64),
         np.uint64(b[at.PURPOSE]), counts(b[at.AFTER], looks), counts(b[at.AT], looks), b[at.BY_COLUMNS] != 0,
-        reals(b[at.SEEN], (looks, b[at.WIDTH])),
+        reals(b[at.SEEN], (looks, b[at.WIDTH])), flags(b[at.MARKS], marked),
     )
     return np.int64(1)
 

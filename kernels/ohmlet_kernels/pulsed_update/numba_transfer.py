@@ -31,9 +31,9 @@ ZERO = np.float32(0)
 (
     FAST_PLAN, FAST, SLOW_PLAN, SLOW, EVERY, BY_COLUMNS, RANDOM, REGULAR, REGULAR_AT, VECTORS, CURRENT, SWEEPS, IN_SIGNS, OUT_SIGNS,
     CHOPPER, SIGNED_X, SIGNED_D, AFTER, WHICH, SIGN, SWEEP, FLIPS, NUMBERED, SEEN, LINES, PULSES, BUFFER, MEAN, REFERENCE, FLIPPED,
-    RULE, FORGET, KEEP, PERIOD, READ, PURPOSES, SCALES, AUTO,
-) = range(at.HEAD, at.HEAD + 38)  # fmt: skip
-SIZE = at.HEAD + 38
+    RULE, FORGET, KEEP, PERIOD, READ, PURPOSES, SCALES, AUTO, ALWAYS,
+) = range(at.HEAD, at.HEAD + 39)  # fmt: skip
+SIZE = at.HEAD + 39
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -193,12 +193,13 @@ def _transferred(address):  # type: ignore[no-untyped-def]
         key = np.uint64(counts(b[at.KEY], 1)[0])
         _read_out(seen, counts(b[NUMBERED], reads), key, counts(b[PURPOSES], 2).view(np.uint64), reals(b[READ], 8))
     shape, referred = (outs, ins) if b[BUFFER] else (0, 0), (outs, ins) if b[MEAN] else (0, 0)
-    if settled(
+    written = settled(
         seen, which, sign, sweep, flips, columns, out_signs, reals(b[BUFFER], shape), reals(b[MEAN], referred),
         reals(b[REFERENCE], referred), flags(b[FLIPPED], slices if b[MEAN] else 0), numbers[0], numbers[1], numbers[2], numbers[3],
         numbers[4], b[FORGET] != 0, b[KEEP] != 0, b[PERIOD], numbers[5], numbers[6], numbers[7], reals(b[LINES], (reads, slices)),
         reals(b[PULSES], (reads, width)),
-    ):  # fmt: skip
+    )  # fmt: skip
+    if written or b[ALWAYS] != 0:
         slow[at.SAMPLES], slow[at.KEY] = reads, b[at.KEY]
         called(b[SLOW_PLAN], b[SLOW])
     return np.int64(1)
@@ -265,7 +266,7 @@ def transfer(
         own.get("out_signs", address(signs[1])), _chopper(path), *map(address, (signed_x, signed_d, after, which, sign, times,
         flips, numbered, seen, lines, numbers)), own.get("buffer", 0), own.get("mean", 0), own.get("reference", 0), own.get("flipped", 0),
         address(reals_of), rule.forget, rule.keep, rule.period, 0 if reading is None else address(read), address(purposes),
-        own.get("scales", 0), address(scaled),
+        own.get("scales", 0), address(scaled), slow.noise is not None,
     )  # fmt: skip
 
     def pace(rate: float, rule: Rule, size: float, auto: tuple[float, float] | None) -> bool:

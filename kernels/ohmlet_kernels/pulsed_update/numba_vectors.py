@@ -17,6 +17,7 @@ from ohmlet_kernels.pulsed_update.cells import SLOTS, Cells, Probe
 from ohmlet_kernels.pulsed_update.numba_blocks import Plan, at
 from ohmlet_kernels.pulsed_update.numba_cache import loops
 from ohmlet_kernels.pulsed_update.numba_loops import TILE
+from ohmlet_kernels.pulsed_update.numba_noisy import noisy
 from ohmlet_kernels.threads import PARALLEL_FROM
 
 __all__ = ["Rows", "Views"]
@@ -24,6 +25,7 @@ __all__ = ["Rows", "Views"]
 NO_REALS = np.zeros((0, 0), np.float32)
 NO_PULSES = np.zeros((0, 0, 0), np.int64)
 NO_LOOKS = np.zeros(0, np.int64)
+NO_MARKS = np.zeros(0, np.bool_)
 NOT_LOOKED = (NO_LOOKS, NO_LOOKS, False, NO_REALS)
 
 
@@ -66,10 +68,13 @@ class Rows(NamedTuple):
 
 
 class Views:
-    """NumPy's views of the tensors of one array's cells; they serve for as long as these stay in their places."""
+    """NumPy's views of the tensors of one array's cells; they serve for as long as these stay in their places.
 
-    def __init__(self, places: list[int], cells: Cells, key: Tensor) -> None:
-        self.places = places
+    `noise` are what reads see, the spread of their write noise and its counter, of cells that have any: only plans know of it.
+    """
+
+    def __init__(self, places: list[int], cells: Cells, key: Tensor, noise: tuple[Tensor, float, Tensor] | None = None) -> None:
+        self.places, self.noise = places, noise
         self.pulses: Any = None
         self.coding: tuple[Any, ...] = ()
         real = (cells.w, *cells.cell, *cells.hidden)
@@ -118,8 +123,9 @@ class Views:
         kind, managed = self.coding
         for_x, for_d, for_cells = _words(path, kind)
         done: bool = self.loops.pulse(
-            *self.state, self.counted, x, d, rates, granularity, *managed, ordinals, key, for_x, for_d, self.key, for_cells, *looks
-        )
+            *self.state, self.counted, x, d, rates, granularity, *managed, ordinals, key, for_x, for_d, self.key, for_cells, *looks,
+            NO_MARKS,
+        )  # fmt: skip
         return done
 
     def pulse(
@@ -149,11 +155,12 @@ class Views:
             at(self.counted) if self.counted.size else 0,
         )  # fmt: skip
         params = at(self.state[self.arrays])
-        block[blocks.LOOKS : blocks.STATE] = len(after), at(after), at(which), columns, at(seen), seen.shape[1], params
+        block[blocks.LOOKS : blocks.STATE] = len(after), at(after), at(which), columns, at(seen), seen.shape[1], params, 0
         block[blocks.STATE :] = [*map(at, state), *(each for table in tables for each in (at(table), len(table)))]
 
         def pace(rate: float) -> bool:
             rates.fill(rate)
             return self.takes(pulses, samples, rate, granularity)
 
-        return Plan(self.loops.plan(), block, pace, self, rates, numbers, looks)
+        plan = Plan(self.loops.plan(), block, pace, self, rates, numbers, looks)
+        return plan if self.noise is None else noisy(plan, *self.noise, path)
