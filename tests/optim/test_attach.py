@@ -504,3 +504,26 @@ def test_a_closure_that_fails_loses_nothing(kind: str) -> None:
     plain, failed = trained_by(False), trained_by(True)
     for name, value in plain.items():
         assert torch.equal(value, failed[name]), name
+
+
+def test_parameters_that_are_replaced_need_another_optimizer_and_then_learn() -> None:
+    def trained(model: Any, optimizer: Any) -> bool:
+        before = cells(model)
+        for _ in range(2):
+            optimizer.zero_grad()
+            loss_of(model).backward()
+            optimizer.step()
+        return moved(before, model)
+
+    model = network()
+    optimizer = AnalogSGD(model.parameters(), lr=0.2)
+    model.load_state_dict(copy.deepcopy(model.state_dict()), assign=True)
+    with pytest.raises(OrderError, match="no optimizer updates it"):
+        trained(model, optimizer)
+    assert trained(model, AnalogSGD(model.parameters(), lr=0.2))
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
+    try:
+        model.double().float()
+    finally:
+        torch.__future__.set_overwrite_module_params_on_conversion(False)
+    assert trained(model, AnalogSGD(model.parameters(), lr=0.2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import types
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -61,9 +62,9 @@ class Trained:
         """Train with some samples and return the losses."""
         learn = numba.Network.learn
 
-        def counted(network: Any, g: Tensor) -> int:
+        def counted(network: Any) -> int:
             self.times += 1
-            done: int = learn(network, g)
+            done: int = learn(network)
             return done
 
         self.monkeypatch.setattr(numba.Network, "learn", counted)
@@ -257,6 +258,8 @@ def loaded(trained: Trained) -> list[float]:
     trained.model.load_state_dict(saved)
     losses += trained.train(0, 20)
     trained.model.load_state_dict(saved, assign=True)
+    trained.optimizer = AnalogSGD(trained.model.parameters(), lr=0.3)
+    trained.remake()
     return losses + trained.train(0, 20)
 
 
@@ -304,7 +307,7 @@ def nested(trained: Trained) -> list[float]:
 @pytest.mark.parametrize(
     ("train", "times"),
     [
-        (rates, 8), (by_hand_between, 6), (weights_set, 8), (loaded, 8), (copied, 8), (moved, 8), (frozen_bias, 8), (scheduled, 8),
+        (rates, 8), (by_hand_between, 6), (weights_set, 8), (loaded, 12), (copied, 8), (moved, 8), (frozen_bias, 8), (scheduled, 8),
         (nested, 8),
     ],
 )  # fmt: skip
@@ -397,18 +400,296 @@ def test_a_whole_number_as_learning_rate(monkeypatch: pytest.MonkeyPatch) -> Non
     check(lambda fast: Trained(fast, monkeypatch, lr=1), lambda trained: trained.train(0, 20), times=4)
 
 
-def test_a_loss_that_sees_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
-    def punished(model: Any) -> Callable[[Tensor, Tensor], Tensor]:
-        return lambda out, y: nn.functional.nll_loss(out, y) + 0.1 * model[1].bias.square().sum()
+class ByHand:
+    """The four lines, called as a TrainingStep is."""
 
-    made = []
-    for fast in (True, False):
-        trained = Trained(fast, monkeypatch)
-        step = TrainingStep(trained.model, punished(trained.model), trained.optimizer)
-        step.alone = fast
-        losses = [float(step(X[at : at + 5], Y[at : at + 5])) for at in range(0, 40, 5)]
-        made.append((losses, [value.clone() for value in trained.model.state_dict().values()]))
-    torch.testing.assert_close(made[0], made[1], rtol=0, atol=0)
+    def __init__(self, model: Any, loss_of: Any, optimizer: Any) -> None:
+        self.model, self.loss_of, self.optimizer = model, loss_of, optimizer
+
+    def __call__(self, x: Tensor, *targets: Any) -> Tensor:
+        self.optimizer.zero_grad()
+        loss: Tensor = self.loss_of(self.model(x), *targets)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+
+def same(make: Callable[[Any], tuple[Any, Any]], steps: int = 6) -> None:
+    """Compare the model and the losses of steps that `make` returns for TrainingStep and for the lines."""
+    seen = []
+    for way in (TrainingStep, ByHand):
+        model, step = make(way)
+        losses = [float(step(X[5 * at : 5 * at + 5], Y[5 * at : 5 * at + 5])) for at in range(steps)]
+        seen.append((losses, model.state_dict()))
+    assert seen[0][0] == seen[1][0]
+    for name, value in seen[0][1].items():
+        assert torch.equal(value, seen[1][1][name]), name
+
+
+def optimized(model: nn.Module) -> AnalogSGD:
+    return AnalogSGD(model.parameters(), lr=0.3)
+
+
+nll: Any = nn.functional.nll_loss
+
+
+def test_a_loss_that_sees_parameters() -> None:
+    def make(way: Any) -> tuple[Any, Any]:
+        model: Any = network(learned_scales="tilewise")
+        return model, way(model, lambda out, y: nll(out, y) + 0.1 * model[1].bias.square().sum(), optimized(model))
+
+    same(make)
+
+
+@pytest.mark.parametrize("graded", [True, False])
+def test_a_loss_that_calls_the_model(graded: bool) -> None:
+    def make(way: Any) -> tuple[Any, Any]:
+        model = network()
+
+        def loss_of(out: Tensor, y: Tensor) -> Tensor:
+            with torch.set_grad_enabled(graded):
+                other = model(X[-5:])
+            loss: Tensor = nll(out, y) + (other - out).square().mean()
+            return loss
+
+        return model, way(model, loss_of, optimized(model))
+
+    same(make)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        lambda: nn.Linear(3, 3),
+        lambda: nn.BatchNorm1d(3),
+        lambda: nn.LeakyReLU(inplace=True),
+        lambda: nn.Dropout(0.3),
+        lambda: nn.Dropout(0.3, inplace=True),
+    ],
+    ids=["linear", "batch norm", "in place", "dropout", "dropout in place"],
+)
+def test_modules_behind(behind: Callable[[], nn.Module]) -> None:
+    def make(way: Any) -> tuple[Any, Any]:
+        model = network()
+        torch.manual_seed(3)
+        model[6] = nn.Sequential(behind(), nn.LogSoftmax(-1))
+        return model, way(model, nll, optimized(model))
+
+    same(make)
+
+
+def test_losses_that_do_not_depend_on_outputs_or_lay_them_out_otherwise() -> None:
+    def ungraded(out: Tensor, y: Tensor) -> Tensor:
+        loss: Tensor = nll(out.detach(), y) + biases[0].square().sum() + biases[1].square().sum()
+        return loss
+
+    biases: list[Any] = []
+
+    def make(way: Any, loss_of: Any, last: nn.Module | None) -> tuple[Any, Any]:
+        model = network()
+        if last is not None:
+            model[6] = last
+        biases[:] = [model[1].bias, model[3].bias]
+        return model, way(model, loss_of, optimized(model))
+
+    same(lambda way: make(way, ungraded, None))
+    same(lambda way: make(way, lambda out, _: out.mT.contiguous().square().sum(), nn.Identity()))
+    same(lambda way: make(way, lambda out, _: out.sum(), nn.Identity()))
+
+
+def test_an_output_that_is_no_tensor() -> None:
+    class Both(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x.log_softmax(-1), x
+
+    def make(way: Any) -> tuple[Any, Any]:
+        model = network()
+        model[6] = Both()
+        return model, way(model, lambda out, y: nll(out[0], y), optimized(model))
+
+    same(make)
+
+
+def test_memory_that_moves_within_the_loss() -> None:
+    def make(way: Any) -> tuple[Any, Any]:
+        model = network()
+
+        def loss_of(out: Tensor, y: Tensor) -> Tensor:
+            for module in model:
+                if isinstance(module, ohmlet.nn.AnalogLinear) and module.bias is not None:
+                    module.bias.data = module.bias.data.clone()
+                    module.weight.data = module.weight.data.clone()
+            loss: Tensor = nll(out, y)
+            return loss
+
+        return model, way(model, loss_of, optimized(model))
+
+    same(make)
+
+
+def test_a_rate_that_the_loss_sets() -> None:
+    def make(way: Any) -> tuple[Any, Any]:
+        model = network()
+        optimizer = optimized(model)
+
+        def loss_of(out: Tensor, y: Tensor) -> Tensor:
+            optimizer.param_groups[0]["lr"] *= 0.7
+            loss: Tensor = nll(out, y)
+            return loss
+
+        return model, way(model, loss_of, optimizer)
+
+    same(make)
+
+
+def test_inputs_that_the_loss_changes_are_refused() -> None:
+    model = network()
+
+    def loss_of(out: Tensor, y: Tensor) -> Tensor:
+        x.mul_(2)
+        loss: Tensor = nll(out, y)
+        return loss
+
+    x = X[:5].clone()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        TrainingStep(model, loss_of, optimized(model))(x, Y[:5])
+
+
+def test_outputs_that_an_activation_needs_are_not_changed() -> None:
+    model = network()
+    model[6] = nn.Sigmoid()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        TrainingStep(model, lambda out, _: out.mul_(2).sum(), optimized(model))(X[:5], Y[:5])
+
+
+def test_another_optimizer_or_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(trained: Trained) -> list[float]:
+        losses = trained.train(0, 20)
+        trained.optimizer = trained.step.optimizer = AnalogSGD(trained.model.parameters(), lr=0.05)
+        losses += trained.train(20, 30)
+        trained.model = trained.step.model = network(nn.Tanh)
+        trained.optimizer = trained.step.optimizer = AnalogSGD(trained.model.parameters(), lr=0.05)
+        return losses + trained.train(20, 30)
+
+    check(lambda fast: Trained(fast, monkeypatch), train, times=8)
+
+
+def test_layers_that_are_added_to_an_optimizer_are_known_to_be_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = Trained(True, monkeypatch)
+    trained.optimizer = AnalogSGD([nn.Parameter(torch.zeros(1))], lr=0.3)
+    trained.optimizer.add_param_group({"params": list(trained.model.parameters())})
+    trained.remake()
+    trained.train(0, 5)
+    assert trained.times == 1
+    for _ in range(2):
+        nll(trained.model(X[:5]), Y[:5]).backward()
+    trained.optimizer.step()
+
+
+def patched_sequential(trained: Trained) -> list[float]:
+    losses = trained.train(0, 20)
+    whole = trained.model.forward
+    trained.model.forward = lambda x: whole(x) * 2
+    losses += trained.train(20, 30)
+    del trained.model.forward
+    return losses + trained.train(30, 40)
+
+
+def patched_activation(trained: Trained) -> list[float]:
+    losses = trained.train(0, 20)
+    trained.model[2].forward = lambda x: x.tanh()
+    losses += trained.train(20, 30)
+    del trained.model[2].forward
+    return losses + trained.train(30, 40)
+
+
+def wrapped_step(trained: Trained) -> list[float]:
+    calls: list[int] = []
+
+    def counted(optimizer: torch.optim.Optimizer, *args: Any) -> Any:
+        calls.append(1)
+        return type(optimizer).step(optimizer, *args)
+
+    trained.optimizer.step = types.MethodType(counted, trained.optimizer)  # type: ignore[method-assign]
+    losses = trained.train(0, 10)
+    torch.optim.lr_scheduler.StepLR(trained.optimizer, 1)
+    losses += trained.train(10, 20)
+    assert len(calls) == 4
+    return losses
+
+
+def wrapped_zero_grad(trained: Trained) -> list[float]:
+    calls: list[int] = []
+    zero_grad = trained.optimizer.zero_grad
+
+    def counted(*args: Any) -> None:
+        calls.append(1)
+        zero_grad(*args)
+
+    trained.optimizer.zero_grad = counted  # type: ignore[assignment, method-assign]
+    losses = trained.train(0, 20)
+    assert len(calls) == 4
+    del trained.optimizer.zero_grad
+    return losses + trained.train(20, 40)
+
+
+def bias_taken_away(trained: Trained) -> list[float]:
+    losses = trained.train(0, 20)
+    bias = trained.model[3].bias
+    del trained.model[3].bias
+    trained.model[3].bias = bias.detach()
+    return losses + trained.train(20, 40)
+
+
+def hooked_flatten(trained: Trained) -> list[float]:
+    calls: list[int] = []
+    trained.model[0].register_forward_hook(lambda *_: calls.append(1))
+    losses = trained.train(0, 20)
+    assert len(calls) == 4
+    return losses
+
+
+@pytest.mark.parametrize(
+    ("train", "times"),
+    [
+        (patched_sequential, 6),
+        (patched_activation, 6),
+        (wrapped_step, 0),
+        (wrapped_zero_grad, 4),
+        (bias_taken_away, 4),
+        (hooked_flatten, 0),
+    ],
+)
+def test_left_to_the_lines_by(train: Callable[[Trained], Any], times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(lambda fast: Trained(fast, monkeypatch), train, times)
+
+
+def test_another_approximation_of_gelu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(trained: Trained) -> list[float]:
+        losses = trained.train(0, 20)
+        trained.model[2].approximate = "tanh"
+        return losses + trained.train(20, 40)
+
+    check(lambda fast: Trained(fast, monkeypatch, network(nn.GELU)), train, times=8)
+
+
+def test_a_frozen_analog_layer_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(fast: bool) -> Trained:
+        model = network()
+        head: Any = nn.Sequential(nn.Linear(3, 3))
+        ohmlet.convert(head, {"tile": {"type": "inference"}, "seed": 1})
+        model[6] = nn.Sequential(head[0].requires_grad_(False), nn.LogSoftmax(-1))
+        return Trained(fast, monkeypatch, model)
+
+    check(make, lambda trained: trained.train(0, 20))
+
+
+def test_a_scheduler_that_comes_too_early_still_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = Trained(True, monkeypatch)
+    trained.train(0, 20)
+    schedule = torch.optim.lr_scheduler.StepLR(trained.optimizer, 1)
+    with pytest.warns(UserWarning, match="before `optimizer.step"):
+        schedule.step()
 
 
 def test_errors_that_are_not_finite_are_refused_before_anything_changes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,7 +115,9 @@ class Tile(Spec):
     then serves weights that are handed over, such as a chip's. Where `affine(scale, bias)` is defined too and does not return None, it
     returns what computes bias + scale (w x) in one step of autograd, with the numbers of `mvm`: f(x, (key, first, path)) is [S, out] of x
     [S, in] in training, `first` the ordinal of the first sample, and `f.stands(inputs, scale, bias)` tells whether it still is what was
-    asked for. Where `plan(samples, lr)` is defined and does not return None, it is
+    asked for. For training steps of whole networks f has the engine's passes forwards and backwards and w, `f.link()`, the last as `f.w`
+    too, counts calls, `f.begin()`, and leaves errors, `f.leave(call, x, d)`; `network` is then what the engine makes of such links.
+    Where `plan(samples, lr)` is defined and does not return None, it is
     what the engine makes of `update` for so many vectors, and `learning(plan, square, key, vectors, shown)` what it makes of a whole step:
     called with the addresses of x [S, in] and d [S, out] and a factor, it updates with errors factor d / square [1, out or 1], advances
     `vectors` and, if `shown` is the weights, the parameter that shows them and the scale between both, writes that. It returns False,

@@ -13,7 +13,7 @@ from ohmlet.nn.one_call import Learned
 from ohmlet.nn.plain import hooked, plain
 from ohmlet.nn.read_out import shown, verify, whole
 
-__all__ = ["Chain", "Member"]
+__all__ = ["Chain", "Member", "Ready"]
 
 ACTIVATIONS = (nn.Sigmoid, nn.ReLU, nn.Tanh, nn.GELU)
 KEPT = 4
@@ -34,19 +34,37 @@ class Bound(NamedTuple):
     places: list[int]
     parts: list[Any]
     """What the engine's network was made of."""
+    alive: list[Tensor]
+    """All its memory, which nobody can take away while it is bound."""
+
+
+class Ready(NamedTuple):
+    """A network that is as its layers are."""
+
+    network: Any
+    affines: list[Any]
+    around: list[Tensor]
+    places: list[int]
+    waiting: list[Any]
+    """What waits for a step of the layers."""
+
+    def stands(self) -> bool:
+        """Whether all memory is where it was, and nothing waits."""
+        return not any(self.waiting) and [*map(Tensor.data_ptr, self.around)] == self.places
 
 
 class Chain:
     """The crossbars of an `nn.Sequential`: what shapes inputs `before` them, layers with activations, and modules `behind`.
 
-    Made for the modules as they are, which `stands` tells. Modules behind have no parameters to be learned.
+    Made for the modules as they are, which `stands` tells.
     """
 
     def __init__(self, model: nn.Sequential, members: list[Member], before: list[nn.Module], behind: list[nn.Module]) -> None:
-        self.before, self.members, self.behind = before, members, behind
+        self.model, self.before, self.members, self.behind = model, before, members, behind
         self.containers = [(each, tuple(each._modules.values())) for each in _containers(model)]
         activations = [member.activation for member in members if member.activation is not None]
-        self.watched = [each.__dict__ for each in (*(each for each, _ in self.containers), *activations)]
+        layers = [member.layer for member in members]
+        self.watched = [each.__dict__ for each in (*(each for each, _ in self.containers), *layers, *activations, *before)]
         self.bound: dict[int, Bound] = {}
 
     @classmethod
@@ -66,48 +84,53 @@ class Chain:
             members.append(Member(layer, activation))  # type: ignore[arg-type]
             index += 1 if activation is None else 2
         before, behind = modules[: at[0]], modules[index:]
-        learned = any(each.requires_grad for module in behind for each in module.parameters())
         once = len({id(member.layer) for member in members}) == len(members)
         # What comes before is computed again where the engine then turns out to have nothing for the chain.
         plain_before = all(type(module) in (nn.Flatten, nn.Identity) for module in before)
-        return cls(model, members, before, behind) if once and plain_before and not learned and index > at[-1] else None
+        return cls(model, members, before, behind) if once and plain_before and index > at[-1] else None
 
     def stands(self) -> bool:
-        """Whether the model has the modules that it had."""
-        return all(tuple(container._modules.values()) == members for container, members in self.containers)
+        """Whether the model has the modules that it had, and these are what they were."""
+        for container, members in self.containers:
+            if tuple(container._modules.values()) != members:
+                return False
+        # Parametrisations give a module another class.
+        return all(type(layer) is AnalogLinear for layer, _ in self.members)
 
     def is_watched(self) -> bool:
         """Whether somebody wants to know of calls that would not be made."""
-        return hooked(*self.watched)
+        return hooked(*self.watched) or any("forward" in own for own in self.watched)
 
     def arrays(self) -> list[Any]:
         """Return the arrays of the layers."""
         return [member.layer._modules["array"] for member in self.members]
 
     def parameters(self) -> Iterator[nn.Parameter | None]:
-        """Yield anchors, biases and learned scales as they are now."""
+        """Yield anchors, weights, biases and learned scales as they are now."""
         for layer, _ in self.members:
             own = layer.__dict__
             array: Any = own["_modules"]["array"]
             modules = array._modules
             yield modules["in_situ"]._parameters["anchor"] if "in_situ" in modules else None
-            yield own["_parameters"]["bias"]
+            yield own["_parameters"].get("weight")
+            yield own["_parameters"].get("bias")
             if modules.get("learned_scales") is not None:
                 yield from modules["learned_scales"].parameters()
 
-    def network(self, x: Tensor, rates: list[tuple[float, float, float]], count: bool) -> Any:
+    def network(self, x: Tensor, rates: list[tuple[float, float, float]], count: bool) -> Ready | None:
         """Return what the engine makes of the chain for inputs x [S, in] in training, or None where it has nothing for it.
 
         `rates` are those of each layer's cells, bias and learned scales; `count` is whether steps are counted.
         """
         samples, inputs = x.shape
         affines: list[Any] = []
-        steps: list[Any] = []
-        places: list[int] = []
-        for (layer, _), (lr, _, _) in zip(self.members, rates, strict=True):
+        around: list[Any] = []
+        waiting: list[Any] = []
+        parts: list[Any] = [count]
+        for (layer, activation), (lr, _, _) in zip(self.members, rates, strict=True):
             own = layer.__dict__
             array = own["_modules"]["array"]
-            if "forward" in own or hooked(own):
+            if "bias" not in own["_parameters"]:
                 return None
             if own["held"]:
                 verify(layer)
@@ -116,29 +139,32 @@ class Chain:
             if affine is None or weight is None:
                 return None
             buffers, in_situ = array._buffers, array._modules["in_situ"]
-            if in_situ.only().pending:
+            waiting.append(in_situ.only().pending)
+            if waiting[-1]:
                 return None
             step, done = in_situ.one_call.bound_to(in_situ, samples, lr, buffers["keys"], weight)
             if done is not Learned.SHOWN:
                 return None
             learned = array._modules.get("learned_scales")
-            scale = in_situ._buffers["scale_0"]
-            around = [buffers["keys"], buffers["trained_samples"], buffers["steps"], scale, weight, *affine.link()[2:]]
-            around += [] if bias is None else [bias]
-            around += [] if learned is None else [*learned.parameters()]
-            places += map(Tensor.data_ptr, around)
+            around += buffers["keys"], buffers["trained_samples"], buffers["steps"], in_situ._buffers["scale_0"], weight, affine.w
+            if bias is not None:
+                around.append(bias)
+            if learned is not None:
+                around += learned.parameters()
             affines.append(affine)
-            steps.append(step)
+            parts += affine, step, None if activation is None else activation.__dict__.get("approximate")
             inputs = layer.out_features
-        known, parts = self.bound.get(samples), [*affines, *steps, count]
+        places = [*map(Tensor.data_ptr, around)]
+        known = self.bound.get(samples)
         if known is None or known.places != places or known.parts != parts:
-            network = self._made(samples, affines, steps, count)
+            network = self._made(samples, affines, parts[2::3], count)
             if len(self.bound) >= KEPT:
                 self.bound.clear()
-            known = self.bound[samples] = Bound(network, places, parts)
-        if known.network is not None:
-            known.network.rates[:] = [rate[1:] for rate in rates]
-        return known.network
+            known = self.bound[samples] = Bound(network, places, parts, [each.detach() for each in around])
+        if known.network is None:
+            return None
+        known.network.rates[:] = [rate[1:] for rate in rates]
+        return Ready(known.network, affines, around, places, waiting)
 
     def _made(self, samples: int, affines: list[Any], steps: list[Any], count: bool) -> Any:
         """Return the engine's network, or None."""
@@ -161,18 +187,42 @@ class Chain:
             links.append(made)
         return kind(links, samples) if kind.fits(links, samples) else None
 
+    @torch.no_grad()
+    def leave(self, ready: Ready, calls: list[int]) -> None:
+        """Leave errors and gradients where the layers' own backward passes would have left them, for calls with these numbers."""
+        network = ready.network
+        for k, (member, affine, call) in enumerate(zip(self.members, ready.affines, calls, strict=True)):
+            array: Any = member.layer.array
+            # The network's memory is used again.
+            mark = affine.leave(call, network.inputs[k].detach().clone(), network.errors[k].clone())
+            _add(array.in_situ.anchor, mark)
+            if member.layer.bias is not None:
+                _add(member.layer.bias, network.bias_gradients[k].clone())
+            if array.learned_scales is not None:
+                parameter = array.learned_scales[0]
+                _add(parameter, network.learned_gradients[k][: parameter.numel()].clone().view_as(parameter))
+
     def note(self) -> None:
         """Take note that the engine has written parameters, past torch."""
+        written = torch.autograd.graph.increment_version
+        # Not by attribute, which modules look up in three places.
         for layer, _ in self.members:
-            for parameter in layer._parameters.values():
-                if parameter is not None and parameter.requires_grad:
-                    torch.autograd.graph.increment_version(parameter)
-            learned = layer.array.learned_scales
-            for parameter in () if learned is None else learned.parameters():
-                torch.autograd.graph.increment_version(parameter)
-            weight = layer._parameters["weight"]
+            parameters = layer._parameters
+            bias, array, weight = parameters["bias"], layer._modules["array"], parameters["weight"]
+            assert array is not None
             assert weight is not None
+            if bias is not None:
+                written(bias)
+            scales: Any = array._modules.get("learned_scales")
+            if scales is not None:
+                written(scales[0])
             shown(layer, weight)
+
+
+def _add(parameter: nn.Parameter, gradient: Tensor) -> None:
+    """Add to a parameter's gradient, if it has any."""
+    if parameter.requires_grad:
+        parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
 
 def _named(activation: nn.Module | None) -> str:

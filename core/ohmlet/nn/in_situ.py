@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from ohmlet.config.analog import Mapping
     from ohmlet.nn.array import Block
 
-__all__ = ["InSitu", "learns"]
+__all__ = ["NOT_FINITE", "InSitu", "learns"]
 
+NOT_FINITE = "layer '{}' got errors that are not finite (NaN or infinite) in its backward pass; nothing was updated"
 HELD = 0.9
 """Part of their weights that cells must come to, on average, for nothing to be said."""
 
@@ -78,6 +79,11 @@ def _finite(d: Tensor) -> bool:
     return math.isfinite(d.sum()) or bool(torch.isfinite(d).all())
 
 
+def _held(in_situ: Any, _keys: object) -> None:
+    """Hold the anchor that a state's parameters may have been assigned to."""
+    in_situ.hold()
+
+
 class InSitu(nn.Module):
     """What in-memory training adds to an array: fixed scales, an anchor for the optimizer, and the updates that wait for its step.
 
@@ -85,8 +91,6 @@ class InSitu(nn.Module):
     gradient there, so that what a GradScaler or a clipping of gradients multiplies it with is known at the step.
     Buffers: `vectors`, how many (x, d) pairs have updated the crossbars so far; `scale_<k>`, from normalised to model units.
     """
-
-    NOT_FINITE: ClassVar[str] = "layer '{}' got errors that are not finite (NaN or infinite) in its backward pass; nothing was updated"
 
     def __init__(self, crossbars: nn.ModuleList, blocks: list[Block], groups: int, mapping: Mapping) -> None:
         super().__init__()
@@ -100,8 +104,8 @@ class InSitu(nn.Module):
             self.register_buffer(f"scale_{index}", torch.ones(size))
         # In a tuple, so that they are not modules of this one too.
         self._owned = (crossbars,)
-        for crossbar in self.crossbars():
-            crossbar.pending.anchor = self.anchor
+        self.register_load_state_dict_post_hook(_held)  # type: ignore[no-untyped-call]
+        self.hold()
         self.squares: dict[int, tuple[Tensor, int, Tensor]] = {}
         self.one_call = OneCall()
         self.left: Tensor | None = None
@@ -121,7 +125,14 @@ class InSitu(nn.Module):
         if self.anchor.dtype in {torch.float16, torch.bfloat16}:
             # The gradient that tells what scaled it is nothing in float16, and not exact enough in bfloat16.
             self.anchor.data = self.anchor.data.float()
+        self.hold()
         return self
+
+    def hold(self) -> None:
+        """Give the crossbars the anchor, which may be another one now: then no optimizer is known that holds it."""
+        for crossbar in self.crossbars():
+            if crossbar.pending.anchor is not self.anchor:
+                crossbar.pending.anchor, self.attached = self.anchor, False
 
     def crossbars(self) -> list[Any]:
         """Return the array's crossbars."""
@@ -242,7 +253,7 @@ class InSitu(nn.Module):
             if count == 0:
                 continue
             if not _finite(d):
-                raise OrderError(self.NOT_FINITE.format(name))
+                raise OrderError(NOT_FINITE.format(name))
             noise = Stream(self._keys(keys, index), vectors + _counted(count, x.device), vectors.clone(), "update")
             crossbar.update(x, d, lr, noise)
         return count

@@ -14,12 +14,12 @@ from ohmlet.nn.array import AnalogArray
 from ohmlet.nn.layer import AnalogLayer, changes, living
 from ohmlet.nn.plain import advance
 
-__all__: list[str] = []
+__all__ = ["count_step", "stepped_by"]
 
 
 def count_step(optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
     """Advance the step count of every layer with a matrix or learned scales that this optimizer has just updated."""
-    stepped, found = _stepped_by(optimizer)
+    stepped, found = stepped_by(optimizer)
     for reference, arrays in found:
         layer = reference()
         if layer is None:
@@ -40,7 +40,7 @@ def count_step(optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> No
             _remind(array, stepped, updated)
 
 
-def _stepped_by(
+def stepped_by(
     optimizer: torch.optim.Optimizer,
 ) -> tuple[set[int], list[tuple[weakref.ref[AnalogLayer], list[weakref.ref[AnalogArray]]]]]:
     """Return the parameters that an optimizer steps, and the layers with any of these and their arrays, looked for once among all."""

@@ -182,6 +182,7 @@ def attach(optimizer: torch.optim.Optimizer, model: nn.Module) -> torch.optim.Op
         zero_grad(*args, **kwargs)
         drop(optimizer)
 
+    zero_grad_and_drop.is_ohmlets = True  # type: ignore[attr-defined]
     optimizer.zero_grad = zero_grad_and_drop  # type: ignore[method-assign]
     for array in arrays:
         assert array.in_situ is not None

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ohmlet.errors import OrderError
-from ohmlet.nn.chain import Chain
+from ohmlet.nn.chain import Chain, Ready
+from ohmlet.nn.in_situ import NOT_FINITE
 from ohmlet.nn.layer import changes
+from ohmlet.nn.outputs import outputs
 from ohmlet.nn.plain import plain
 from ohmlet.optim.rates import Rates
 from ohmlet_kernels.ranks import rank_and_world
@@ -44,76 +46,82 @@ class TrainingStep:
         self.output: Any = None
         self.chain: Chain | None = None
         self.rates: Rates | None = None
-        self.searched = -1
-        """How many changes to layers there had been when no chain was found."""
-        self.alone = True
-        """Whether the loss depends on the model by its outputs alone, as far as is known."""
+        self.searched: Any = None
+        """The model in which no chain was found, and how many changes to layers there had been."""
 
     def __call__(self, x: Any, *targets: Any) -> Tensor:
         """Make the step for inputs x and return the loss; raises what the loss, the model or the optimizer raise."""
-        if self.alone and (self.chain is not None or self.searched != changes()):
-            loss = self._at_once(x, targets)
-            if loss is not None:
-                return loss
-        return self._line_by_line(x, targets)
-
-    def _line_by_line(self, x: Any, targets: tuple[Any, ...]) -> Tensor:
-        self.optimizer.zero_grad()
-        output = self.model(x)
-        loss = self.loss_of(output, *targets)
-        loss.backward()
-        self.optimizer.step()
+        found = self._network(x) if self.chain is not None or self.searched != (self.model, changes()) else None
+        if found is None:
+            self.optimizer.zero_grad()
+            output = self.model(x)
+            loss = self.loss_of(output, *targets)
+            loss.backward()
+            self.optimizer.step()
+        else:
+            output, loss = self._at_once(*found, targets)
         self.output = output.detach() if isinstance(output, Tensor) else output
         return loss.detach()
 
-    def _network(self, x: Any) -> tuple[Any, Tensor] | None:
+    def _network(self, x: Any) -> tuple[Ready, Tensor] | None:
         """Return the engine's network and what goes into it, or None."""
-        if self.chain is None or not self.chain.stands():
-            self.chain, self.searched = Chain.of(self.model), changes()
+        if self.chain is None or self.chain.model is not self.model or not self.chain.stands():
+            self.chain, self.searched = Chain.of(self.model), (self.model, changes())
             if self.chain is None:
                 return None
+            self.rates = None
+        if self.rates is None or self.rates.optimizer is not self.optimizer:
             self.rates = Rates(self.optimizer, self.chain)
-        assert self.rates is not None
         if not torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or rank_and_world()[1] > 1:
             return None
-        if self.chain.is_watched() or not isinstance(x, Tensor) or x.requires_grad:
+        if self.chain.is_watched() or not isinstance(x, Tensor) or x.requires_grad or x.is_inference():
             return None
         rates = self.rates.now()
         if rates is None:
             return None
-        if any(each.grad is not None for each in self.rates.parameters):
+        if self.rates.graded():
             self.optimizer.zero_grad()
         for module in self.chain.before:
             x = module(x)
-        if not plain(x) or x.ndim != 2 or x.requires_grad or not x.shape[0]:
+        if not plain(x) or x.ndim != 2 or not x.shape[0]:
             return None
-        network = self.chain.network(x, rates, self.rates.count)
-        return None if network is None else (network, x)
+        ready = self.chain.network(x, rates, self.rates.count)
+        return None if ready is None else (ready, x)
 
-    def _at_once(self, x: Any, targets: tuple[Any, ...]) -> Tensor | None:
-        """Make the step in a few calls of the engine and return the loss, or None where it cannot be done."""
-        found = self._network(x)
-        if found is None:
-            return None
-        (network, inputs), chain, rates = found, self.chain, self.rates
+    def _at_once(self, ready: Ready, x: Tensor, targets: tuple[Any, ...]) -> tuple[Any, Tensor]:
+        """Make the step in a few calls of the engine and return output and loss."""
+        network, chain, rates = ready.network, self.chain, self.rates
         assert chain is not None
         assert rates is not None
-        y = network.forward(inputs).requires_grad_()
-        output = y
+        written = x._version
+        calls = [affine.begin() for affine in ready.affines]
+        output: Any
+        output, gradients = outputs(network, x)
         for module in chain.behind:
             output = module(output)
         loss = self.loss_of(output, *targets)
         loss.backward()
-        g = y.grad
-        if g is None or any(each.grad is not None for each in rates.parameters):
-            # The loss depends on the model by other ways than its outputs, as one that punishes large biases.
-            self.alone = False
-            network.uncount()
-            return self._line_by_line(x, targets)
-        bad = network.learn(g)
-        if bad >= 0:
-            raise OrderError(chain.arrays()[bad].in_situ.NOT_FINITE.format(chain.arrays()[bad].name))
-        chain.note()
-        self.optimizer._opt_called = True  # type: ignore[attr-defined]
-        self.output = output.detach()
-        return loss.detach()
+        if x._version != written:
+            raise RuntimeError(
+                "the inputs of a training step were modified by an inplace operation between its forward and its backward pass: give it a "
+                "copy, or let the loss leave them alone"
+            )
+        if len(gradients) == 1 and not rates.graded() and ready.stands() and rates.stands():
+            done = network.learn() if network.backward(gradients[0]) else _first_not_finite(network)
+            if done < len(calls):
+                raise OrderError(NOT_FINITE.format(chain.arrays()[done].name))
+            chain.note()
+            if "step" in self.optimizer.__dict__:
+                # A scheduler wants to know that its optimizer has stepped.
+                self.optimizer._opt_called = True  # type: ignore[attr-defined]
+            return output, loss
+        # The loss is a function of the model by other ways too, or something learns beside the layers: the optimizer does the rest.
+        for g in gradients:
+            network.backward(g)
+            chain.leave(ready, calls)
+        self.optimizer.step()
+        return output, loss
+
+
+def _first_not_finite(network: Any) -> int:
+    return next(k for k, d in enumerate(network.errors) if not d.isfinite().all())

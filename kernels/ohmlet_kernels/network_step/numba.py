@@ -24,6 +24,8 @@ from ohmlet_kernels.pulsed_update.numba_learning import Learning
 __all__ = ["Link", "Network"]
 
 ANY_ORDER = 64, 8
+SAMPLES = 256
+"""From so many on sums are taken in orders that are not known."""
 
 
 class Link(NamedTuple):
@@ -47,7 +49,7 @@ class Link(NamedTuple):
 
 
 class Network:
-    """Links one after the other, for S samples: outputs, then errors and updates for the gradient of the outputs.
+    """Links one after the other, for S samples: outputs, then errors for the gradient of the outputs, then updates.
 
     The same numbers as each link's `Rows` and `Learning` with torch's activations between them, and as torch.optim.SGD for bias and
     learned scale, where orders of sums are known (`numba_sums`). Everything must stay where it is; `rates` float64 [links, 2] may change.
@@ -60,6 +62,9 @@ class Network:
         self.rates = np.zeros((len(links), 2))
         self.blocks: Any = np.zeros((len(links), f.SIZE), np.int64)
         self.kept: list[Any] = []
+        self.bias_gradients: list[Tensor] = []
+        self.learned_gradients: list[Tensor] = []
+        """Each in a room of [out]."""
         self.exponentials: list[tuple[Tensor, Tensor]] = []
         """Learned parameters, and where their exponentials go."""
         self.drives: list[Tensor] = []
@@ -70,7 +75,8 @@ class Network:
         for k, link in enumerate(links):
             self._fill(k, link)
         self.address = at(self.blocks)
-        self.held: Any = None
+        self.inputs: list[Tensor] = [self.made[0], *self.outputs[:-1]]
+        """Of each link, those of the first being given with every mini-batch."""
         # Compiled code goes on up to what is torch's to do: some activations, exact reads, and products that are large.
         n = len(links)
         by_torch = {k + 1 for k, link in enumerate(links) if link.activation in TORCH}
@@ -82,8 +88,8 @@ class Network:
 
     @staticmethod
     def fits(links: Sequence[Link], samples: int) -> bool:
-        """Whether all activations are known for so many samples."""
-        return samples > 0 and all(_known(link.activation, samples * link.front.outputs) for link in links)
+        """Whether all activations are known for so many samples, and as many are added up as torch does it."""
+        return 0 < samples < SAMPLES and all(_known(link.activation, samples * link.front.outputs) for link in links)
 
     def _room(self, *size: int) -> Tensor:
         return torch.from_numpy(np.zeros(size, np.float32))
@@ -106,6 +112,8 @@ class Network:
         b[f.GROUP], b[f.LANES] = orders(*wide) if all(orders(*wide)) else ANY_ORDER
         rooms = self._room(wide[1]), self._room(*wide), self._room(wide[1]), self._room(wide[1])
         b[f.BIAS_GRAD], b[f.RAW], b[f.FACTOR], b[f.LEARNED_GRAD] = (each.data_ptr() for each in rooms)
+        self.bias_gradients.append(rooms[0])
+        self.learned_gradients.append(rooms[3])
         if link.learned is not None:
             count = link.learned.numel()
             b[f.LEARNED], b[f.LEARNED_COUNT], b[f.LINEAR] = link.learned.data_ptr(), count, link.linear
@@ -130,7 +138,7 @@ class Network:
         """Return the outputs [S, out] of x [S, in]; counts the samples."""
         y = torch.from_numpy(np.empty((self.samples, self.outs), np.float32))
         x = x if x.is_contiguous() else x.contiguous()
-        self.held = x, y
+        self.inputs[0], self.outputs[-1] = x, y.detach()
         end = self.blocks[-1]
         end[f.Y] = y.data_ptr()
         if self.links[-1].activation not in TORCH:
@@ -145,28 +153,21 @@ class Network:
             else:
                 forwards.forward(self.address, first, last, self.samples, x.data_ptr())
             if (name := self.links[last - 1].activation) in TORCH:
-                activated(name, self.made[last - 1], y if last == len(self.links) else self.outputs[last - 1])
+                activated(name, self.made[last - 1], self.outputs[last - 1])
         return y
 
-    def uncount(self) -> None:
-        """Count the samples of the last forward pass no more."""
-        for link in self.links:
-            link.seen.sub_(self.samples)
-
-    def learn(self, g: Tensor) -> int:
-        """Learn from the gradient [S, out] of the last outputs; return the first link with errors that are not finite, or -1.
-
-        Then nothing has changed, unless it is the division by squared scales that made them so: links before it have learned.
-        """
-        g, finite = g if g.is_contiguous() else g.contiguous(), True
+    def backward(self, g: Tensor) -> bool:
+        """Work out errors and gradients of all links from that of the last outputs, [S, out]; return whether all errors are finite."""
+        given_g, finite = g, True
+        g = g.detach() if g.is_contiguous() else g.detach().contiguous()
         for first, last in self.backwards:
             given = g.data_ptr() if last == len(self.links) else 0
             if (name := self.links[last - 1].activation) in TORCH:
-                gradient, y = self.gradients[last - 1], self.outputs[last - 1]
+                gradient = self.gradients[last - 1]
                 if given:
                     gradient.copy_(g)
-                    given, y = 0, self.held[1].detach()
-                derived(name, gradient, self.made[last - 1], y)
+                    given = 0
+                derived(name, gradient, self.made[last - 1], self.outputs[last - 1])
             if self.large_back[first]:
                 finite &= backwards.begin_backward(self.address, first, self.samples, given)
                 product = times(self.drives_back[first], self.links[first].w.mT.contiguous())
@@ -175,10 +176,15 @@ class Network:
             finite &= backwards.backward(self.address, first, last, self.samples, given)
             if first and self.links[first].back is None:
                 torch.mm(self.errors[first], self.links[first].w, out=self.gradients[first - 1])
-        if not finite:
-            return next(k for k, d in enumerate(self.errors) if not d.isfinite().all())
+        if not given_g.is_contiguous() and not self.links[-1].activation:
+            # Torch adds what lies otherwise in another order.
+            self.bias_gradients[-1].copy_(given_g.detach().sum(0))
+        return finite
+
+    def learn(self) -> int:
+        """Learn from what `backward` has worked out; return how many links have learned: all, unless errors over squares are not finite."""
         done: int = backwards.learn(self.address, len(self.blocks))
-        return done if done < len(self.blocks) else -1
+        return done
 
 
 def _parts(count: int, after: set[int], alone: list[bool]) -> list[tuple[int, int]]:

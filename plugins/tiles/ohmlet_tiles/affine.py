@@ -149,6 +149,18 @@ class Affine:
         assert self.w is not None
         return self.own["whole_forward"], self.own["whole_backward"], self.w
 
+    def begin(self) -> int:
+        """Count a forward call that is made elsewhere, and return its number."""
+        order: int = self.own["calls"] + 1
+        self.own["calls"] = order
+        return order
+
+    def leave(self, order: int, x: Tensor, d: Tensor) -> Tensor:
+        """Leave inputs and errors of a forward call, as its backward pass does, and return the anchor's gradient."""
+        pending: Pending = self.own["pending"]
+        pending.append(Errors(order, x, d))
+        return pending.mark(d)
+
     def __call__(self, x: Tensor, address: tuple[int, int, str]) -> Tensor:
         """Return the outputs; only while this `stands`."""
         own, apply = self.own, _whole_apply if _transforming() else _apply
