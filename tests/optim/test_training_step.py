@@ -495,6 +495,8 @@ def test_losses_that_do_not_depend_on_outputs_or_lay_them_out_otherwise() -> Non
     same(lambda way: make(way, ungraded, None))
     same(lambda way: make(way, lambda out, _: out.mT.contiguous().square().sum(), nn.Identity()))
     same(lambda way: make(way, lambda out, _: out.sum(), nn.Identity()))
+    for last in (nn.Sigmoid, nn.ReLU, nn.Tanh, nn.GELU):
+        same(lambda way, last=last: make(way, lambda out, _: (out.mT.contiguous() - 0.3).square().sum(), last()))  # type: ignore[misc]
 
 
 def test_an_output_that_is_no_tensor() -> None:

@@ -35,8 +35,8 @@ class TrainingStep:
     For an `nn.Sequential` of AnalogLinear layers that learn in memory, with Sigmoid, Tanh, ReLU, GELU or nothing between them, and
     AnalogSGD or an attached SGD without momentum and weight decay, small mini-batches are taken through all layers in a few calls of the
     engine, which takes a fraction of the time; what comes behind the layers, and the loss, is left to torch. The numbers are the same,
-    but gradients are not kept: `.grad` stays None. Everything else, such as other layers, hooks, data parallelism or autocast, is trained
-    by the lines above.
+    but gradients are not kept: `.grad` is None, unless something beside the layers has one. Everything else, such as other layers, hooks,
+    data parallelism or autocast, is trained by the lines above.
 
     The loss is a function of the outputs and of what else is given to the step. `output` is what the model returned last, detached.
     """

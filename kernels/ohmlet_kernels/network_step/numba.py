@@ -17,7 +17,7 @@ from ohmlet_kernels.network_step import numba_backwards as backwards
 from ohmlet_kernels.network_step import numba_forwards as forwards
 from ohmlet_kernels.network_step.numba_activations import CODES, block, known_activation
 from ohmlet_kernels.network_step.numba_sums import lanes_of, orders
-from ohmlet_kernels.network_step.torch_activations import TORCH, activated, derived
+from ohmlet_kernels.network_step.torch_activations import TORCH, activated, derived, gradient
 from ohmlet_kernels.pulsed_update.numba_blocks import at
 from ohmlet_kernels.pulsed_update.numba_learning import Learning
 
@@ -163,11 +163,10 @@ class Network:
         for first, last in self.backwards:
             given = g.data_ptr() if last == len(self.links) else 0
             if (name := self.links[last - 1].activation) in TORCH:
-                gradient = self.gradients[last - 1]
                 if given:
-                    gradient.copy_(g)
+                    self.gradients[-1].copy_(g)
                     given = 0
-                derived(name, gradient, self.made[last - 1], self.outputs[last - 1])
+                derived(name, self.gradients[last - 1], self.made[last - 1], self.outputs[last - 1])
             if self.large_back[first]:
                 finite &= backwards.begin_backward(self.address, first, self.samples, given)
                 product = times(self.drives_back[first], self.links[first].w.mT.contiguous())
@@ -176,9 +175,10 @@ class Network:
             finite &= backwards.backward(self.address, first, last, self.samples, given)
             if first and self.links[first].back is None:
                 torch.mm(self.errors[first], self.links[first].w, out=self.gradients[first - 1])
-        if not given_g.is_contiguous() and not self.links[-1].activation:
+        if not given_g.is_contiguous():
             # Torch adds what lies otherwise in another order.
-            self.bias_gradients[-1].copy_(given_g.detach().sum(0))
+            laid = gradient(self.links[-1].activation, given_g.detach(), self.made[-1], self.outputs[-1])
+            self.bias_gradients[-1].copy_(laid.sum(0))
         return finite
 
     def learn(self) -> int:
