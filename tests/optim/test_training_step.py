@@ -544,6 +544,16 @@ def test_a_rate_that_the_loss_sets() -> None:
     same(make)
 
 
+@pytest.mark.parametrize("learned", ["none", "tilewise"])
+def test_a_bias_of_another_size_is_refused_as_ever(learned: str) -> None:
+    model: Any = network(learned_scales=learned)
+    step = TrainingStep(model, nll, optimized(model))
+    step(X[:5], Y[:5])
+    model[3].bias.data = model[3].bias.data[:3]
+    with pytest.raises(RuntimeError, match="size"):
+        step(X[:5], Y[:5])
+
+
 def test_inputs_that_the_loss_changes_are_refused() -> None:
     model = network()
 

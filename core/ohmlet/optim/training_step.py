@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ohmlet.errors import OrderError
-from ohmlet.nn.chain import Chain, Ready
+from ohmlet.nn.chain import Chain
 from ohmlet.nn.in_situ import NOT_FINITE
 from ohmlet.nn.layer import changes
+from ohmlet.nn.networks import Networks, Ready
 from ohmlet.nn.outputs import outputs
 from ohmlet.nn.plain import plain
 from ohmlet.optim.rates import Rates
@@ -45,6 +46,7 @@ class TrainingStep:
         self.model, self.loss_of, self.optimizer = model, loss_of, optimizer
         self.output: Any = None
         self.chain: Chain | None = None
+        self.networks: Networks | None = None
         self.rates: Rates | None = None
         self.searched: Any = None
         """The model in which no chain was found, and how many changes to layers there had been."""
@@ -69,7 +71,7 @@ class TrainingStep:
             self.chain, self.searched = Chain.of(self.model), (self.model, changes())
             if self.chain is None:
                 return None
-            self.rates = None
+            self.networks, self.rates = Networks(self.chain), None
         if self.rates is None or self.rates.optimizer is not self.optimizer:
             self.rates = Rates(self.optimizer, self.chain)
         if not torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or rank_and_world()[1] > 1:
@@ -85,14 +87,16 @@ class TrainingStep:
             x = module(x)
         if not plain(x) or x.ndim != 2 or not x.shape[0]:
             return None
-        ready = self.chain.network(x, rates, self.rates.count)
+        assert self.networks is not None
+        ready = self.networks.ready(x, rates, self.rates.count)
         return None if ready is None else (ready, x)
 
     def _at_once(self, ready: Ready, x: Tensor, targets: tuple[Any, ...]) -> tuple[Any, Tensor]:
         """Make the step in a few calls of the engine and return output and loss."""
-        network, chain, rates = ready.network, self.chain, self.rates
-        assert chain is not None
+        network, networks, rates = ready.network, self.networks, self.rates
+        assert networks is not None
         assert rates is not None
+        chain = networks.chain
         written = x._version
         calls = [affine.begin() for affine in ready.affines]
         output: Any
@@ -110,7 +114,7 @@ class TrainingStep:
             done = network.learn() if network.backward(gradients[0]) else _first_not_finite(network)
             if done < len(calls):
                 raise OrderError(NOT_FINITE.format(chain.arrays()[done].name))
-            chain.note()
+            networks.note()
             if "step" in self.optimizer.__dict__:
                 # A scheduler wants to know that its optimizer has stepped.
                 self.optimizer._opt_called = True  # type: ignore[attr-defined]
@@ -118,7 +122,7 @@ class TrainingStep:
         # The loss is a function of the model by other ways too, or something learns beside the layers: the optimizer does the rest.
         for g in gradients:
             network.backward(g)
-            chain.leave(ready, calls)
+            networks.leave(ready, calls)
         self.optimizer.step()
         return output, loss
 
