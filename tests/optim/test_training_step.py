@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import ohmlet
-from ohmlet.errors import OrderError
+from ohmlet.errors import ConfigError, OrderError
 from ohmlet.optim import AnalogSGD, TrainingStep, attach
 
 numba = pytest.importorskip("ohmlet_kernels.network_step.numba", exc_type=ImportError)
@@ -730,3 +730,11 @@ def test_output_and_gradients_afterwards(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not loss.requires_grad
     assert loss == nn.functional.nll_loss(trained.step.output, Y[:5])
     assert all(each.grad is None for each in trained.model.parameters())
+
+
+def test_what_is_given_in_another_order_is_refused() -> None:
+    model: Any = network()
+    with pytest.raises(ConfigError, match="in this order, got Sequential, AnalogSGD, function"):
+        TrainingStep(model, optimized(model), nll)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="got str"):
+        TrainingStep("model", nll, optimized(model))  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ohmlet.errors import OrderError
+from ohmlet.errors import ConfigError, OrderError
 from ohmlet.nn.chain import Chain
 from ohmlet.nn.in_situ import NOT_FINITE
 from ohmlet.nn.layer import changes
@@ -40,9 +40,15 @@ class TrainingStep:
     data parallelism or autocast, is trained by the lines above.
 
     The loss is a function of the outputs and of what else is given to the step. `output` is what the model returned last, detached.
+    Raises ConfigError for anything but a model, a function and an optimizer, in this order.
     """
 
     def __init__(self, model: nn.Module, loss_of: Callable[..., Tensor], optimizer: torch.optim.Optimizer) -> None:
+        if not isinstance(model, nn.Module) or not callable(loss_of) or not isinstance(optimizer, torch.optim.Optimizer):
+            raise ConfigError(
+                "TrainingStep takes a model, a loss function and an optimizer, in this order, got "
+                f"{type(model).__name__}, {type(loss_of).__name__}, {type(optimizer).__name__}"
+            )
         self.model, self.loss_of, self.optimizer = model, loss_of, optimizer
         self.output: Any = None
         self.chain: Chain | None = None
