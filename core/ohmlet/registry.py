@@ -93,9 +93,10 @@ def installed(group: str) -> Iterator[Entry]:
     """Yield the entries that installed distributions declare in a group, each once, ordered by distribution and name."""
     found = {}
     for point in entry_points(group=group):
-        # An interrupted uninstall leaves entry points without a name and a version.
-        dist = canonical((point.dist and point.dist.name) or "unknown")
-        version = (point.dist and point.dist.version) or "?"
+        # An interrupted uninstall leaves entry points without a name and a version, for which newer Pythons warn who asks.
+        told: Any = {} if point.dist is None else point.dist.metadata
+        dist = canonical(told["Name"] if "Name" in told else "unknown")
+        version = told["Version"] if "Version" in told else "?"
         target = "".join(point.value.partition("[")[0].split())
         found[(dist, point.name, target)] = Entry(point.name, target, dist, version, point)
     yield from (found[key] for key in sorted(found))
