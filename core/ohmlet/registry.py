@@ -95,8 +95,8 @@ def installed(group: str) -> Iterator[Entry]:
     for point in entry_points(group=group):
         # An interrupted uninstall leaves entry points without a name and a version, for which newer Pythons warn who asks.
         told: Any = {} if point.dist is None else point.dist.metadata
-        dist = canonical(told["Name"] if "Name" in told else "unknown")
-        version = told["Version"] if "Version" in told else "?"
+        dist = canonical(told.get("Name") or "unknown")
+        version = told.get("Version") or "?"
         target = "".join(point.value.partition("[")[0].split())
         found[(dist, point.name, target)] = Entry(point.name, target, dist, version, point)
     yield from (found[key] for key in sorted(found))
